@@ -1,0 +1,98 @@
+//! The session of the caller's key, as plugins see it.
+//!
+//! The fields and their names are those of the wire message `SessionState`; a language
+//! shows them under these names.
+
+use indexmap::IndexMap;
+
+use crate::StringMap;
+
+/// `SessionState`: who calls, and what they may do.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(
+    missing_docs,
+    reason = "names and meaning are the wire contract's, see docs/plugins"
+)]
+pub struct Session {
+    pub last_check: i64,
+    pub allowance: f64,
+    pub rate: f64,
+    pub per: f64,
+    /// Unix seconds; 0, -1 and 1 mean never.
+    pub expires: i64,
+    /// 0 and below mean without limit; -1 is customary.
+    pub quota_max: i64,
+    /// Unix seconds.
+    pub quota_renews: i64,
+    pub quota_remaining: i64,
+    /// Seconds.
+    pub quota_renewal_rate: i64,
+    pub access_rights: IndexMap<String, AccessDefinition>,
+    pub org_id: String,
+    pub oauth_client_id: String,
+    pub oauth_keys: StringMap,
+    pub basic_auth_data: Option<BasicAuthData>,
+    pub jwt_data: Option<JwtData>,
+    pub hmac_enabled: bool,
+    pub hmac_secret: String,
+    pub is_inactive: bool,
+    pub apply_policy_id: String,
+    pub data_expires: i64,
+    pub monitor: Option<Monitor>,
+    pub enable_detailed_recording: bool,
+    /// Free text by key; `token` names the key that the session belongs to.
+    pub metadata: StringMap,
+    pub tags: Vec<String>,
+    pub alias: String,
+    pub last_updated: String,
+    /// Unix seconds.
+    pub id_extractor_deadline: i64,
+    /// Seconds.
+    pub session_lifetime: i64,
+    pub apply_policies: Vec<String>,
+    pub certificate: String,
+    pub max_query_depth: i64,
+    pub key_id: String,
+    pub post_expiry_action: String,
+    pub post_expiry_grace_period: i64,
+}
+
+/// What a key may do with one API.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(missing_docs, reason = "names and meaning are the wire contract's")]
+pub struct AccessDefinition {
+    pub api_name: String,
+    pub api_id: String,
+    pub versions: Vec<String>,
+    pub allowed_urls: Vec<AccessSpec>,
+}
+
+/// A path (regular expression) and the methods allowed on it.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(missing_docs, reason = "names and meaning are the wire contract's")]
+pub struct AccessSpec {
+    pub url: String,
+    pub methods: Vec<String>,
+}
+
+/// Password data of a basic-auth key.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(missing_docs, reason = "names and meaning are the wire contract's")]
+pub struct BasicAuthData {
+    pub password: String,
+    pub hash: String,
+}
+
+/// Secret of a JWT key.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(missing_docs, reason = "names and meaning are the wire contract's")]
+pub struct JwtData {
+    pub secret: String,
+}
+
+/// Quota percentages at which an event fires.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(missing_docs, reason = "names and meaning are the wire contract's")]
+pub struct Monitor {
+    pub trigger_limits: Vec<f64>,
+}
