@@ -11,16 +11,12 @@ type DispatchResult = Result<Object, DispatchError>;
 /// A dispatch in progress.
 ///
 /// It is a type of its own, not a boxed future, so that a hook which ran in place costs no
-/// allocation and its caller can take the answer without arming a timer.
+/// allocation. The first poll of such a dispatch is its last, so a caller that polls once
+/// before it arms a timer pays for timers only where something is waited for.
 #[must_use = "a dispatch does nothing for the request until it is awaited"]
 pub struct DispatchFuture<'a>(State<'a>);
 
 enum State<'a> {
-    // Boxing the object would cost the in-place path the allocation that this type avoids.
-    #[expect(
-        clippy::large_enum_variant,
-        reason = "the large variant is the hot one"
-    )]
     Ready(Option<DispatchResult>),
     Pending(Pin<Box<dyn Future<Output = DispatchResult> + 'a>>),
 }
@@ -34,14 +30,6 @@ impl<'a> DispatchFuture<'a> {
     /// The hook runs elsewhere; `future` completes with its outcome.
     pub fn pending(future: impl Future<Output = DispatchResult> + 'a) -> Self {
         Self(State::Pending(Box::pin(future)))
-    }
-
-    /// Takes the outcome of a hook that ran in place, or gives the future back.
-    pub fn try_into_ready(self) -> Result<DispatchResult, Self> {
-        match self.0 {
-            State::Ready(Some(result)) => Ok(result),
-            state => Err(Self(state)),
-        }
     }
 }
 

@@ -133,7 +133,7 @@ impl Slot {
     /// [`leave`](Self::leave) on every path; only the owning thread may call either.
     pub fn enter(&self, limit: Duration) -> u64 {
         let run = self.state.run.load(Ordering::Relaxed) + 1;
-        debug_assert!(run % 2 == 1, "a slot is entered once at a time");
+        debug_assert!(is_running(run), "a slot is entered once at a time");
         let limit_ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
         self.state.limit_ms.store(limit_ms, Ordering::Relaxed);
         self.state.run.store(run, Ordering::Release);
@@ -146,15 +146,20 @@ impl Slot {
     /// Ends the run.
     pub fn leave(&self) {
         let run = self.state.run.load(Ordering::Relaxed) + 1;
-        debug_assert!(run % 2 == 0, "a slot is left once for each entry");
+        debug_assert!(!is_running(run), "a slot is left once for each entry");
         self.state.run.store(run, Ordering::SeqCst);
     }
 
     /// The run that goes on now, if any.
     pub fn current(&self) -> Option<u64> {
         let run = self.state.run.load(Ordering::SeqCst);
-        (run % 2 == 1).then_some(run)
+        is_running(run).then_some(run)
     }
+}
+
+/// Runs are counted at entry and at exit, so a number that is odd goes on.
+fn is_running(run: u64) -> bool {
+    !run.is_multiple_of(2)
 }
 
 // === the watching thread ===
@@ -213,7 +218,7 @@ fn look(slot: &mut Seen, callback: &Callback) -> bool {
         // A slot that changed since the last look is in use, whichever half it is in.
         return began;
     }
-    if run % 2 == 0 {
+    if !is_running(run) {
         return false;
     }
     let limit = Duration::from_millis(state.limit_ms.load(Ordering::Relaxed).into());
