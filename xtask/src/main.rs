@@ -1,2 +1,60 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    reason = "a task runner's output is its standard output"
+)]
+//! Repository tasks, run as `cargo xtask <task>` from anywhere in the tree.
+//!
+//! - `test-matrix` builds and tests every combination of features that users may choose.
+//! - `quickstart` starts a gateway with example plugins and shows what each of them does.
+//! - `setup` makes what the tests need: a Python environment, and Debian packages.
+//! - `codegen` writes the C header and the list of exported symbols.
+//! - `tidy` checks the rules of CONTRIBUTING.md that a compiler does not know.
+//! - `ci` runs all of these as the build server does.
+//!
+//! Everyone compiles this crate before anything else, so it has few dependencies.
+
+mod ci;
+mod codegen;
+mod flags;
+mod matrix;
+mod metadata;
+mod quickstart;
+mod setup;
+mod step;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use flags::{Flags, Task};
+use metadata::Metadata;
+
+/// What a task returns. Errors are sentences for a person: what was wrong, where, what to do.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    match run(Flags::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !error.is::<matrix::Failed>() {
+                eprintln!("error: {error}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result {
+    let metadata = Metadata::load()?;
+    match task {
+        Task::TestMatrix { list: true, only } => matrix::list(&metadata, &only),
+        Task::TestMatrix { list: false, only } => matrix::run(&metadata, &only),
+        Task::Quickstart { check, port } => quickstart::run(&metadata, check, port),
+        Task::Setup => setup::run(&metadata),
+        Task::Codegen { check: true } => codegen::check(&metadata.root),
+        Task::Codegen { check: false } => codegen::write(&metadata.root),
+        Task::Tidy => tidy::run(&metadata),
+        Task::Ci => ci::run(&metadata),
+    }
+}

@@ -1,0 +1,243 @@
+//! Which rows there are. Languages come from the metadata, so a new one needs no edit here.
+
+use super::checks::Check;
+use crate::metadata::Language;
+use crate::step::Step;
+
+/// One row: a name, what it needs beyond a Rust toolchain, and its checks in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    /// Interpreter crates, or a word that `setup` knows.
+    pub(crate) needs: Vec<String>,
+    pub(crate) checks: Vec<Check>,
+}
+
+/// One choice of features.
+struct Choice {
+    name: String,
+    /// The words behind `cargo <command>`.
+    arguments: String,
+    /// What `gateway version` must list.
+    languages: String,
+    /// The interpreter crates that it builds.
+    needs: Vec<String>,
+    /// A language that must have no effect here.
+    without_effect: Option<Language>,
+    /// Languages whose interpreter must be in the graph.
+    embedded: Vec<Language>,
+}
+
+/// All rows, ordered so that each one finds most of its dependencies built.
+pub(crate) fn rows(languages: &[Language]) -> Vec<Row> {
+    let choices = choices(languages);
+    let mut rows = vec![command_row("fmt", "fmt --all --check", &[])];
+    rows.extend(choices.iter().map(test_row));
+    // Behind fmt, plain and the single languages: the order in which a reader meets the flags.
+    let after_languages = 2 + languages.len();
+    rows.insert(after_languages, refused_row(languages));
+    rows.push(command_row(
+        "coprocess-core",
+        "test -p coprocess-core --all-features",
+        &[],
+    ));
+    rows.push(command_row("xtask", "test -p xtask", &["xtask".to_owned()]));
+    rows.extend(languages.iter().map(|language| {
+        let command = format!("test -p {}", language.package);
+        command_row(&language.package, &command, &language.embedded)
+    }));
+    for choice in &choices {
+        rows.push(lint_row(choice));
+    }
+    for choice in &choices {
+        rows.push(docs_row(choice));
+    }
+    rows
+}
+
+fn choices(languages: &[Language]) -> Vec<Choice> {
+    let names = |chosen: &[Language]| -> Vec<String> {
+        chosen.iter().map(|one| one.feature.clone()).collect()
+    };
+    let with = |chosen: &[Language]| {
+        let features = format!("coprocess,{}", names(chosen).join(","));
+        Choice {
+            arguments: format!("--features {features}"),
+            name: features,
+            languages: names(chosen).join(", "),
+            needs: chosen.iter().flat_map(|one| one.embedded.clone()).collect(),
+            without_effect: None,
+            embedded: chosen.to_vec(),
+        }
+    };
+    let plain = |name: &str, arguments: String, without_effect| Choice {
+        name: name.to_owned(),
+        arguments,
+        languages: "dummy".to_owned(),
+        needs: Vec::new(),
+        without_effect,
+        embedded: Vec::new(),
+    };
+
+    let mut choices = vec![plain("plain", String::new(), None)];
+    choices.extend(languages.iter().map(|language| {
+        let feature = &language.feature;
+        let arguments = format!("--features {feature}");
+        plain(feature, arguments, Some(language.clone()))
+    }));
+    choices.extend(
+        languages
+            .iter()
+            .map(|language| with(std::slice::from_ref(language))),
+    );
+    if languages.len() > 1 {
+        choices.push(with(languages));
+    }
+    choices.push(Choice {
+        name: "all-features".to_owned(),
+        arguments: "--all-features".to_owned(),
+        ..with(languages)
+    });
+    choices
+}
+
+fn test_row(choice: &Choice) -> Row {
+    let mut checks = Vec::new();
+    if let Some(language) = &choice.without_effect {
+        checks.push(Check::GraphEqualsPlain(language.clone()));
+    }
+    if !choice.embedded.is_empty() {
+        checks.push(Check::GraphHasInterpreters {
+            languages: choice.embedded.clone(),
+            arguments: choice.arguments.clone(),
+        });
+    }
+    checks.push(Check::Passes(Step::cargo(&format!(
+        "test {}",
+        choice.arguments
+    ))));
+    checks.push(Check::VersionLists(choice.languages.clone()));
+    Row {
+        name: choice.name.clone(),
+        needs: choice.needs.clone(),
+        checks,
+    }
+}
+
+fn refused_row(languages: &[Language]) -> Row {
+    Row {
+        name: "coprocess".to_owned(),
+        needs: Vec::new(),
+        checks: vec![Check::RefusedNaming(
+            languages.iter().map(|one| one.feature.clone()).collect(),
+        )],
+    }
+}
+
+fn lint_row(choice: &Choice) -> Row {
+    // The widest choice also covers what is no default member.
+    let scope = if choice.name == "all-features" {
+        "--workspace"
+    } else {
+        ""
+    };
+    let arguments = &choice.arguments;
+    let command = format!("clippy {scope} --all-targets {arguments} -- -D warnings");
+    command_row(&format!("clippy {}", choice.name), &command, &choice.needs)
+}
+
+fn docs_row(choice: &Choice) -> Row {
+    let scope = if choice.name == "all-features" {
+        "--workspace"
+    } else {
+        ""
+    };
+    let step = Step::cargo(&format!("doc {scope} --no-deps {}", choice.arguments));
+    Row {
+        name: format!("docs {}", choice.name),
+        needs: choice.needs.clone(),
+        checks: vec![Check::Passes(step.env("RUSTDOCFLAGS", "-D warnings"))],
+    }
+}
+
+fn command_row(name: &str, command: &str, needs: &[String]) -> Row {
+    Row {
+        name: name.to_owned(),
+        needs: needs.to_vec(),
+        checks: vec![Check::Passes(Step::cargo(command))],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn language(feature: &str) -> Language {
+        Language {
+            feature: feature.to_owned(),
+            package: format!("lang-{feature}"),
+            embedded: vec![format!("{feature}-sys")],
+        }
+    }
+
+    fn names(languages: &[Language]) -> Vec<String> {
+        rows(languages).into_iter().map(|row| row.name).collect()
+    }
+
+    #[test]
+    fn rows_cover_every_choice() {
+        let names = names(&[language("bar"), language("foo")]);
+        let choices = [
+            "plain",
+            "bar",
+            "foo",
+            "coprocess,bar",
+            "coprocess,foo",
+            "coprocess,bar,foo",
+            "all-features",
+        ];
+        for choice in choices {
+            for row in [
+                choice.to_owned(),
+                format!("clippy {choice}"),
+                format!("docs {choice}"),
+            ] {
+                assert!(names.contains(&row), "no row `{row}` in {names:?}");
+            }
+        }
+        for row in ["coprocess", "coprocess-core", "xtask", "lang-bar", "fmt"] {
+            assert!(
+                names.contains(&row.to_owned()),
+                "no row `{row}` in {names:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let all = names(&[language("foo")]);
+        let mut unique = all.clone();
+        unique.sort();
+        unique.dedup();
+        assert_eq!(unique.len(), all.len(), "{all:?}");
+    }
+
+    #[test]
+    fn language_row_needs_its_interpreter_only_with_coprocess() {
+        let rows = rows(&[language("foo")]);
+        let needs =
+            |name: &str| -> &[String] { &rows.iter().find(|row| row.name == name).unwrap().needs };
+        assert!(needs("foo").is_empty());
+        assert_eq!(needs("coprocess,foo"), ["foo-sys"]);
+        assert_eq!(needs("lang-foo"), ["foo-sys"]);
+    }
+
+    #[test]
+    fn language_alone_is_compared_with_the_plain_graph() {
+        let rows = rows(&[language("foo")]);
+        let row = rows.iter().find(|row| row.name == "foo").unwrap();
+        assert_eq!(row.checks[0], Check::GraphEqualsPlain(language("foo")));
+        let last = row.checks.last().unwrap();
+        assert_eq!(*last, Check::VersionLists("dummy".to_owned()));
+    }
+}
