@@ -34,29 +34,40 @@ pub(crate) fn run(metadata: &Metadata) -> Result {
     Err(reasons.join("\n  ").into())
 }
 
-/// Makes what can be made and returns what is still missing; the caller knows which of its
+/// Makes what the tests need and returns what is still missing; the caller knows which of its
 /// work that concerns.
 pub(crate) fn prepare(metadata: &Metadata) -> Result<Vec<Missing>> {
+    let mut missing = tools()?;
+    if !missing.iter().any(|one| one.blocks.contains(&"pyo3"))
+        && let Err(error) = make_environment(&metadata.target_directory)
+    {
+        let one = Missing {
+            why: format!("the tests' Python environment could not be made: {error}"),
+            packages: &[],
+            blocks: &["pyo3"],
+        };
+        println!("missing: {}", one.why);
+        missing.push(one);
+    }
+    Ok(missing)
+}
+
+/// Looks for compilers and interpreters, installs them where it may, and returns what is
+/// still missing.
+pub(crate) fn tools() -> Result<Vec<Missing>> {
     println!("== setup");
     let mut missing = probe();
     let packages = packages_for(&missing);
     if !packages.is_empty() {
-        let command = format!("apt-get install -y --no-install-recommends {packages}");
         if on_debian_as_root() {
             install(&packages)?;
             missing = probe();
         } else {
-            println!("something is missing; on Debian this brings it:\n    {command}");
+            println!(
+                "something is missing; on Debian this brings it:\n    \
+                 apt-get install -y --no-install-recommends {packages}"
+            );
         }
-    }
-    if !missing.iter().any(|one| one.blocks.contains(&"pyo3"))
-        && let Err(error) = make_environment(&metadata.target_directory)
-    {
-        missing.push(Missing {
-            why: format!("the tests' Python environment could not be made: {error}"),
-            packages: &[],
-            blocks: &["pyo3"],
-        });
     }
     for one in &missing {
         println!("missing: {}", one.why);
