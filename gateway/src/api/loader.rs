@@ -1,0 +1,299 @@
+//! From the files in `app_path` to a table of APIs.
+//!
+//! A definition that cannot be loaded is left out and said; the others are not touched.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use coprocess_core::{HookType, Spec};
+use http::HeaderName;
+use tracing::{error, info, warn};
+
+pub use super::plugins::Drivers;
+use super::plugins::HookResolver;
+use super::{Api, ApiTable, HookReport};
+use crate::chain::Chain;
+use crate::config::Config;
+use crate::coprocess::{Broken, HookStep};
+use crate::definition::{ApiDefinition, HookEntry, unenforced};
+use crate::json;
+use crate::middleware::{AuthToken, Refuse, SessionState};
+use crate::upstream::target::Target;
+
+/// MD5 of the empty text: the hash of no bundle.
+const NO_BUNDLE_HASH: &str = "d41d8cd98f00b204e9800998ecf8427e";
+
+/// Loads tables of APIs.
+pub struct Loader {
+    /// The process configuration.
+    pub config: Arc<Config>,
+    /// The languages.
+    pub drivers: Drivers,
+}
+
+/// A definition as it was read.
+struct Read {
+    definition: ApiDefinition,
+    /// Protective keys that nothing enforces.
+    protective: Vec<String>,
+}
+
+impl Loader {
+    /// Reads every definition and all plugin code anew. Blocks on files and interpreters.
+    pub fn load(&self) -> ApiTable {
+        let mut table = ApiTable::empty(self.config.http_server_options.enable_strict_routes);
+        let mut resolver = HookResolver::new(&self.config, &self.drivers);
+        let files = match definition_files(&self.config.app_path) {
+            Ok(files) => files,
+            Err(error) => {
+                let path = self.config.app_path.display();
+                table
+                    .problems
+                    .push(format!("cannot read app_path {path}: {error}"));
+                Vec::new()
+            }
+        };
+        for file in files {
+            match read(&file).and_then(|read| self.build(read, &mut resolver)) {
+                Ok(api) => add(&mut table, api, &file),
+                Err(problem) => table.problems.push(problem),
+            }
+        }
+        for problem in &table.problems {
+            error!(problem, "API is not loaded.");
+        }
+        table
+    }
+
+    fn build(&self, read: Read, resolver: &mut HookResolver<'_>) -> Result<Api, String> {
+        let definition = &read.definition;
+        let target = Target::parse(&definition.proxy.target_url)
+            .map_err(|error| format!("API `{}`: proxy.{error}", definition.api_id))?;
+        let refused = refusal(&read);
+        if let Some(reason) = &refused {
+            error!(api = definition.api_id, reason, "API refuses its requests.");
+        }
+        let mut steps = Steps {
+            definition,
+            resolver,
+            reports: Vec::new(),
+        };
+        let request_chain = steps.request_chain(refused.clone())?;
+        let response_hooks =
+            steps.hooks(&definition.custom_middleware.response, HookType::Response);
+        let hooks = steps.reports;
+        Ok(Api {
+            id: definition.api_id.clone(),
+            name: definition.name.clone(),
+            listen_path: definition.proxy.listen_path.clone(),
+            strip_listen_path: definition.proxy.strip_listen_path,
+            preserve_host_header: definition.proxy.preserve_host_header,
+            target,
+            request_chain,
+            response_hooks,
+            spec: Arc::new(spec(definition)),
+            hide_generator: self.config.hide_generator_header,
+            close_connections: self.config.close_connections,
+            hooks,
+            refused,
+        })
+    }
+}
+
+/// Builds the steps of one API, in the one order that there is.
+struct Steps<'a, 'b> {
+    definition: &'a ApiDefinition,
+    resolver: &'a mut HookResolver<'b>,
+    reports: Vec<HookReport>,
+}
+
+impl Steps<'_, '_> {
+    fn request_chain(&mut self, refused: Option<String>) -> Result<Chain, String> {
+        let definition = self.definition;
+        let middleware = &definition.custom_middleware;
+        let mut chain = Chain::default();
+        if let Some(reason) = refused {
+            chain.push(Refuse { reason });
+        }
+        self.push_hooks(&mut chain, &middleware.pre, HookType::Pre);
+        if !definition.use_keyless {
+            self.push_authentication(&mut chain)?;
+            self.push_hooks(&mut chain, &middleware.post_key_auth, HookType::PostKeyAuth);
+            chain.push(SessionState);
+        } else if !middleware.post_key_auth.is_empty() || !middleware.auth_check.name.is_empty() {
+            warn!(
+                api = definition.api_id,
+                "API is keyless: its auth_check and post_key_auth hooks do not run."
+            );
+        }
+        self.push_hooks(&mut chain, &middleware.post, HookType::Post);
+        Ok(chain)
+    }
+
+    fn push_authentication(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let definition = self.definition;
+        let entry = &definition.custom_middleware.auth_check;
+        let by_plugin = definition.custom_plugin_auth_enabled || definition.enable_coprocess_auth;
+        if by_plugin && !entry.disabled {
+            let mut step = self.step(entry, HookType::CustomKeyCheck);
+            if entry.name.is_empty() && step.state.is_ok() {
+                let reason = "plugin authentication is on but auth_check names no function";
+                step.state = Err(Broken::Code(reason.into()));
+            }
+            chain.push(step);
+            return Ok(());
+        }
+        if !entry.name.is_empty() {
+            warn!(
+                api = definition.api_id,
+                "The auth_check hook does not run: custom_plugin_auth_enabled is off or the entry \
+                 is disabled."
+            );
+        }
+        let name = match definition.auth.auth_header_name.as_str() {
+            "" => "authorization",
+            name => name,
+        };
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            format!(
+                "API `{}`: auth.auth_header_name: `{name}` is no header",
+                definition.api_id
+            )
+        })?;
+        chain.push(AuthToken { header });
+        Ok(())
+    }
+
+    fn push_hooks(&mut self, chain: &mut Chain, entries: &[HookEntry], hook_type: HookType) {
+        for step in self.hooks(entries, hook_type) {
+            chain.push(step);
+        }
+    }
+
+    fn hooks(&mut self, entries: &[HookEntry], hook_type: HookType) -> Vec<HookStep> {
+        let enabled = entries.iter().filter(|entry| !entry.disabled);
+        enabled.map(|entry| self.step(entry, hook_type)).collect()
+    }
+
+    fn step(&mut self, entry: &HookEntry, hook_type: HookType) -> HookStep {
+        let middleware = &self.definition.custom_middleware;
+        let step = self
+            .resolver
+            .step(&self.definition.api_id, middleware, entry, hook_type);
+        self.reports.push(HookReport {
+            hook: hook_type.as_str(),
+            name: entry.name.clone(),
+            driver: step.driver.to_string(),
+            problem: step
+                .state
+                .as_ref()
+                .err()
+                .map(|broken| broken.reason().to_owned()),
+        });
+        step
+    }
+}
+
+fn definition_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files: Vec<_> = fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.is_file() && name.ends_with(".json") && !name.ends_with("-oas.json")
+    });
+    // Which of two APIs gets a listen path must not depend on the file system's order.
+    files.sort();
+    Ok(files)
+}
+
+fn read(file: &Path) -> Result<Read, String> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let parsed = json::parse::<ApiDefinition>(file, &text).map_err(|error| error.to_string())?;
+    let found = unenforced::sort(&parsed.raw, &parsed.unread);
+    for key in &found.ignored {
+        let file = file.display();
+        warn!(%file, key, "Key is unknown or not implemented, has no effect.");
+    }
+    if parsed.value.api_id.is_empty() {
+        return Err(format!("{}: api_id is missing or empty", file.display()));
+    }
+    Ok(Read {
+        definition: parsed.value,
+        protective: found.protective,
+    })
+}
+
+/// Why an API must not serve although its definition can be read.
+fn refusal(read: &Read) -> Option<String> {
+    let definition = &read.definition;
+    let mut keys = read.protective.clone();
+    if !definition.custom_middleware_bundle.is_empty()
+        && !definition.custom_middleware_bundle_disabled
+    {
+        keys.push("custom_middleware_bundle".into());
+    }
+    let versions = &definition.version_data.versions;
+    if !definition.version_data.not_versioned && versions.len() > 1 {
+        keys.push("version_data.versions (more than one)".into());
+    }
+    (!keys.is_empty()).then(|| {
+        format!(
+            "its definition asks for what is not implemented: {}",
+            keys.join(", ")
+        )
+    })
+}
+
+fn spec(definition: &ApiDefinition) -> Spec {
+    let shown = !definition.config_data.is_empty() && !definition.config_data_disabled;
+    Spec {
+        org_id: definition.org_id.clone(),
+        api_id: definition.api_id.clone(),
+        bundle_hash: NO_BUNDLE_HASH.into(),
+        config_data: shown.then(|| {
+            serde_json::to_string(&definition.config_data).expect("what was JSON is JSON")
+        }),
+    }
+}
+
+/// Puts an API where requests find it. A listen path that is taken gets the API's id behind
+/// it, so that both can be reached.
+fn add(table: &mut ApiTable, mut api: Api, file: &Path) {
+    if table.apis.contains_key(&api.id) {
+        let (file, id) = (file.display(), &api.id);
+        table.problems.push(format!(
+            "{file}: api_id `{id}` is used by another definition"
+        ));
+        return;
+    }
+    let mut listen_path = api.listen_path.clone();
+    if table
+        .router
+        .find(&listen_path)
+        .is_some_and(|(known, _)| known.listen_path == listen_path)
+    {
+        let moved = format!("{listen_path}-{}", api.id);
+        warn!(
+            api = api.id,
+            listen_path, moved, "Listen path is taken, API is moved."
+        );
+        listen_path.clone_from(&moved);
+        api.listen_path = moved;
+    }
+    let api = Arc::new(api);
+    if let Err(error) = table.router.insert(&listen_path, Arc::clone(&api)) {
+        table
+            .problems
+            .push(format!("{}: proxy.{error}", file.display()));
+        return;
+    }
+    // Every API is also there under its id; an API that listens on that path itself wins.
+    let _ = table
+        .router
+        .insert(&format!("/{}/", api.id), Arc::clone(&api));
+    info!(api = api.id, name = api.name, listen_path, "API loaded.");
+    table.apis.insert(api.id.clone(), api);
+}

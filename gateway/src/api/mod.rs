@@ -1,0 +1,104 @@
+//! The runtime model: an API as it serves requests, and the table of all of them.
+
+pub mod loader;
+mod plugins;
+pub mod reload;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use coprocess_core::Spec;
+use http::{HeaderMap, header};
+
+use crate::chain::Chain;
+use crate::coprocess::HookStep;
+use crate::error::{ErrorFormat, ErrorStyle};
+use crate::router::Router;
+use crate::upstream::target::Target;
+
+/// One loaded API.
+pub struct Api {
+    /// Its identity.
+    pub id: String,
+    /// A name for people.
+    pub name: String,
+    /// The path prefix that it listens on.
+    pub listen_path: String,
+    /// Whether the listen path comes off before forwarding.
+    pub strip_listen_path: bool,
+    /// Whether the upstream sees the client's `Host`.
+    pub preserve_host_header: bool,
+    /// Where its requests go.
+    pub target: Target,
+    /// What a request passes first.
+    pub request_chain: Chain,
+    /// What a response passes.
+    pub response_hooks: Vec<HookStep>,
+    /// What hooks are told about it.
+    pub spec: Arc<Spec>,
+    /// Errors leave `X-Generator` out.
+    pub hide_generator: bool,
+    /// Answers say `Connection: close`.
+    pub close_connections: bool,
+    /// How its hooks fared when it was loaded.
+    pub hooks: Vec<HookReport>,
+    /// Why it refuses all requests, if it does.
+    pub refused: Option<String>,
+}
+
+/// How one hook entry fared at load.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct HookReport {
+    /// `pre`, `auth_check`, …
+    pub hook: &'static str,
+    /// The function.
+    pub name: String,
+    /// Its language.
+    pub driver: String,
+    /// Why it cannot run; absent when it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl Api {
+    /// How errors of this API look to a client that sent `headers`.
+    pub fn error_style(&self, headers: &HeaderMap) -> ErrorStyle {
+        ErrorStyle {
+            format: ErrorFormat::for_content_type(headers.get(header::CONTENT_TYPE)),
+            hide_generator: self.hide_generator,
+            close: self.close_connections,
+        }
+    }
+
+    /// Whether it serves as its definition says.
+    pub fn is_healthy(&self) -> bool {
+        self.refused.is_none() && self.hooks.iter().all(|hook| hook.problem.is_none())
+    }
+}
+
+/// All loaded APIs. A request takes one snapshot of it, so a reload never changes a request
+/// midway.
+pub struct ApiTable {
+    /// By path.
+    pub router: Router<Api>,
+    /// By identity.
+    pub apis: BTreeMap<String, Arc<Api>>,
+    /// Definitions that could not be loaded, one sentence each.
+    pub problems: Vec<String>,
+}
+
+impl ApiTable {
+    /// A table without APIs.
+    pub fn empty(strict_routes: bool) -> Self {
+        Self {
+            router: Router::new(strict_routes),
+            apis: BTreeMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Whether everything that was asked for is served.
+    pub fn is_healthy(&self) -> bool {
+        self.problems.is_empty() && self.apis.values().all(|api| api.is_healthy())
+    }
+}

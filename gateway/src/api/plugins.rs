@@ -1,0 +1,184 @@
+//! Turns hook entries into steps: finds the language, the code and the function.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coprocess_core::{HookType, Plugin, PluginSource, SourceKind};
+use tracing::{error, warn};
+
+use crate::config::Config;
+use crate::coprocess::{Broken, CallSettings, Driver, HookCall, HookStep};
+use crate::definition::{CustomMiddleware, HookEntry};
+
+/// The drivers of this process: up, or down with the reason.
+pub struct Drivers {
+    /// Languages that came up.
+    pub up: Vec<Driver>,
+    /// Drivers whose language is linked but did not come up.
+    pub down: Vec<(&'static str, String)>,
+}
+
+/// Resolves the hook entries of one load. Code that several APIs share is loaded once.
+pub(super) struct HookResolver<'a> {
+    config: &'a Config,
+    drivers: &'a Drivers,
+    directories: HashMap<Arc<str>, Result<Arc<dyn Plugin>, String>>,
+}
+
+impl<'a> HookResolver<'a> {
+    pub(super) fn new(config: &'a Config, drivers: &'a Drivers) -> Self {
+        Self {
+            config,
+            drivers,
+            directories: HashMap::new(),
+        }
+    }
+
+    /// The step for one entry.
+    pub(super) fn step(
+        &mut self,
+        api: &str,
+        middleware: &CustomMiddleware,
+        entry: &HookEntry,
+        hook_type: HookType,
+    ) -> HookStep {
+        let named = [&entry.driver, &middleware.driver]
+            .into_iter()
+            .find(|name| !name.is_empty());
+        let driver: Arc<str> = named.map_or("", String::as_str).into();
+        let state = self.resolve(&driver, entry, hook_type);
+        if let Err(broken) = &state {
+            let (hook, name, driver) = (hook_type.as_str(), &*entry.name, &*driver);
+            error!(
+                api,
+                hook,
+                name,
+                driver,
+                reason = broken.reason(),
+                "Hook refuses its requests."
+            );
+        }
+        HookStep {
+            hook_type,
+            name: entry.name.as_str().into(),
+            driver,
+            state,
+        }
+    }
+
+    fn resolve(
+        &mut self,
+        driver: &Arc<str>,
+        entry: &HookEntry,
+        hook_type: HookType,
+    ) -> Result<HookCall, Broken> {
+        if !self.config.coprocess_options.enable_coprocess {
+            return Err(Broken::Driver(
+                "plugins are switched off; set coprocess_options.enable_coprocess to true".into(),
+            ));
+        }
+        let found = self.find_driver(driver)?;
+        let plugin = self.directory(&found).map_err(Broken::Code)?;
+        let hook = plugin.hook(&entry.name, hook_type).map_err(|error| {
+            let mut reason = error.to_string();
+            for problem in plugin.problems() {
+                reason.push_str("; ");
+                reason.push_str(&problem);
+            }
+            Broken::Code(reason)
+        })?;
+        Ok(HookCall::new(found.language, hook, self.settings(entry)))
+    }
+
+    fn settings(&self, entry: &HookEntry) -> CallSettings {
+        let time_limit = match entry.timeout_ms {
+            0 => self.config.hook_time_limit(),
+            milliseconds => Duration::from_millis(milliseconds),
+        };
+        CallSettings {
+            time_limit,
+            raw_body_only: entry.raw_body_only,
+            body: entry.body,
+            max_body_bytes: self.config.coprocess_options.max_body_bytes,
+        }
+    }
+
+    fn find_driver(&self, name: &str) -> Result<Driver, Broken> {
+        if let Some(driver) = self.drivers.up.iter().find(|driver| &*driver.name == name) {
+            return Ok(driver.clone());
+        }
+        if let Some((_, reason)) = self.drivers.down.iter().find(|(down, _)| *down == name) {
+            return Err(Broken::Driver(format!(
+                "driver `{name}` did not start: {reason}"
+            )));
+        }
+        let known: Vec<_> = self.drivers.up.iter().map(|driver| &*driver.name).collect();
+        let known = if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        };
+        Err(Broken::Driver(if name.is_empty() {
+            format!("no driver is named; set custom_middleware.driver to one of: {known}")
+        } else {
+            format!(
+                "driver `{name}` is not in this binary, which has: {known}; build it with \
+                 `--features coprocess,{name}`"
+            )
+        }))
+    }
+
+    fn directory(&mut self, driver: &Driver) -> Result<Arc<dyn Plugin>, String> {
+        if let Some(loaded) = self.directories.get(&driver.name) {
+            return loaded.clone();
+        }
+        let loaded = load_directory(&self.config.middleware_path.join(&*driver.name), driver);
+        self.directories
+            .insert(Arc::clone(&driver.name), loaded.clone());
+        loaded
+    }
+}
+
+fn load_directory(root: &Path, driver: &Driver) -> Result<Arc<dyn Plugin>, String> {
+    let name = root.display().to_string();
+    let files = files_in(root).map_err(|error| {
+        format!("cannot read plugin folder {name}: {error}; it comes from middleware_path")
+    })?;
+    let root = root
+        .canonicalize()
+        .map_err(|error| format!("{name}: {error}"))?;
+    let source = PluginSource {
+        name,
+        root,
+        files,
+        kind: SourceKind::Directory,
+    };
+    let plugin = driver
+        .language
+        .load(&source)
+        .map_err(|error| error.to_string())?;
+    for problem in plugin.problems() {
+        warn!(
+            driver = &*driver.name,
+            problem, "Plugin file has a problem."
+        );
+    }
+    Ok(plugin)
+}
+
+/// The files of a folder, in name order; sub-folders are left out.
+fn files_in(root: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        // Follows links on purpose: mounted configuration is made of them.
+        if entry.path().is_file() {
+            files.push(PathBuf::from(entry.file_name()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,59 @@
+//! The middleware of one API, in the one order that there is.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use http::Response;
+
+use crate::error::ProxyError;
+use crate::exchange::Exchange;
+use crate::upstream::body::ResponseBody;
+
+/// What happens after a middleware.
+#[derive(Debug)]
+pub enum Flow {
+    /// The next one runs.
+    Continue,
+    /// The request is answered here.
+    Respond(Response<ResponseBody>),
+}
+
+/// The outcome of a middleware: there already, or on its way.
+pub enum Step<'a> {
+    /// It did not have to wait.
+    Done(Result<Flow, ProxyError>),
+    /// It waits for something.
+    Later(Pin<Box<dyn Future<Output = Result<Flow, ProxyError>> + 'a>>),
+}
+
+/// One step that a request passes before the upstream.
+pub trait Middleware: Send + Sync {
+    /// Looks at the request, changes it, lets it go on or answers it.
+    fn process<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a>;
+}
+
+/// The steps of one API.
+#[derive(Default)]
+pub struct Chain(Vec<Box<dyn Middleware>>);
+
+impl Chain {
+    /// Adds a step behind the others.
+    pub fn push(&mut self, middleware: impl Middleware + 'static) {
+        self.0.push(Box::new(middleware));
+    }
+
+    /// Runs the steps until one answers or fails.
+    pub async fn run(&self, exchange: &mut Exchange) -> Result<Flow, ProxyError> {
+        for middleware in &self.0 {
+            let outcome = match middleware.process(exchange) {
+                Step::Done(outcome) => outcome,
+                Step::Later(waiting) => waiting.await,
+            };
+            match outcome? {
+                Flow::Continue => {}
+                respond @ Flow::Respond(_) => return Ok(respond),
+            }
+        }
+        Ok(Flow::Continue)
+    }
+}

@@ -1,0 +1,357 @@
+//! The process configuration (`tyk.conf`), read once at start-up.
+//!
+//! The file is JSON; `TYK_GW_…` variables override single values. Keys that the gateway
+//! does not read are reported with their path, never ignored in silence.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::json::{self, JsonError};
+
+mod env;
+
+/// What the well-known sample configuration ships as its secret.
+const SAMPLE_SECRET: &str = "352d20ee67be67f6340b4c0605b044b7";
+
+/// Everything that is fixed for the life of the process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Address to listen on; empty means all.
+    pub listen_address: String,
+    /// Port to listen on; 0 lets the system choose.
+    pub listen_port: u16,
+    /// The admin API's secret; empty turns the admin API off.
+    pub secret: String,
+    /// Port of a listener of its own for the admin API; 0 keeps it on `listen_port`.
+    pub control_api_port: u16,
+    /// Folder of API definitions; every `*.json` in it is one.
+    pub app_path: PathBuf,
+    /// Folder of plugins that are not in a bundle: `<middleware_path>/<driver>/`.
+    pub middleware_path: PathBuf,
+    /// `debug`, `info`, `warn` or `error`.
+    pub log_level: String,
+    /// Data-plane threads; 0 means one per core.
+    pub workers: usize,
+    /// Seconds that an upstream may take to begin its answer.
+    pub proxy_default_timeout: u64,
+    /// Seconds that requests in flight may take to finish after SIGTERM.
+    pub graceful_shutdown_timeout_duration: u64,
+    /// Answer every request with `Connection: close`.
+    pub close_connections: bool,
+    /// Leave `X-Generator` out of error answers.
+    pub hide_generator_header: bool,
+    /// Keep header names that plugins set as they wrote them. Names are case-insensitive
+    /// and go out in lower case either way; the key is accepted for compatibility.
+    pub ignore_canonical_mime_header_key: bool,
+    /// Accept settings that are known to be unsafe, such as the sample secret.
+    pub allow_insecure_configs: bool,
+    /// Path of the liveness probe, without the slash.
+    pub health_check_endpoint_name: String,
+    /// Path of the readiness probe, without the slash.
+    pub readiness_check_endpoint_name: String,
+    /// Plugins.
+    pub coprocess_options: CoprocessOptions,
+    /// Handlers of system events.
+    pub event_handlers: EventHandlers,
+    /// The HTTP server.
+    pub http_server_options: HttpServerOptions,
+}
+
+/// `coprocess_options`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CoprocessOptions {
+    /// Whether hooks run. When they do not, APIs with hooks refuse their requests.
+    pub enable_coprocess: bool,
+    /// Milliseconds that a hook may run, unless its entry says otherwise.
+    pub hook_timeout_ms: u64,
+    /// Bytes of body that are held for a hook; a longer body is refused.
+    pub max_body_bytes: u64,
+    /// Keys that belong to a language; it declares and checks them itself.
+    #[serde(flatten)]
+    pub language: Map<String, Value>,
+}
+
+/// `event_handlers`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventHandlers {
+    /// Handlers by event name.
+    pub events: BTreeMap<String, Vec<EventHandler>>,
+}
+
+/// One handler of one event.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventHandler {
+    /// `eh_log_handler` or `eh_web_hook_handler`.
+    pub handler_name: String,
+    /// The handler's own settings.
+    pub handler_meta: Map<String, Value>,
+}
+
+/// `http_server_options`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpServerOptions {
+    /// Let WebSocket upgrades through.
+    pub enable_websockets: bool,
+    /// A listen path matches whole path segments only.
+    pub enable_strict_routes: bool,
+    /// Seconds that a client may take to send a request's head, and that a connection may
+    /// stay idle.
+    pub read_timeout: u64,
+    /// Largest request head in bytes.
+    pub max_request_header_bytes: usize,
+    /// Most header fields of a request.
+    pub max_request_headers: usize,
+    /// Forward paths with `%2F`. Off, because upstreams disagree on what it means.
+    pub allow_encoded_slash: bool,
+    /// Pseudonym in the `Via` field towards upstreams; empty leaves the field out.
+    pub via: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen_address: String::new(),
+            listen_port: 8080,
+            secret: String::new(),
+            control_api_port: 0,
+            app_path: "apps".into(),
+            middleware_path: "middleware".into(),
+            log_level: "info".into(),
+            workers: 0,
+            proxy_default_timeout: 30,
+            graceful_shutdown_timeout_duration: 30,
+            close_connections: false,
+            hide_generator_header: false,
+            ignore_canonical_mime_header_key: false,
+            allow_insecure_configs: false,
+            health_check_endpoint_name: "hello".into(),
+            readiness_check_endpoint_name: "ready".into(),
+            coprocess_options: CoprocessOptions::default(),
+            event_handlers: EventHandlers::default(),
+            http_server_options: HttpServerOptions::default(),
+        }
+    }
+}
+
+impl Default for CoprocessOptions {
+    fn default() -> Self {
+        Self {
+            enable_coprocess: false,
+            hook_timeout_ms: 5000,
+            max_body_bytes: 32 * 1024 * 1024,
+            language: Map::new(),
+        }
+    }
+}
+
+impl Default for HttpServerOptions {
+    fn default() -> Self {
+        Self {
+            enable_websockets: false,
+            enable_strict_routes: false,
+            read_timeout: 60,
+            max_request_header_bytes: 64 * 1024,
+            max_request_headers: 100,
+            allow_encoded_slash: false,
+            via: "coprocess-gateway".into(),
+        }
+    }
+}
+
+/// A configuration that the process cannot start with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{0}")]
+    Json(#[from] JsonError),
+    /// A variable has a value that does not fit.
+    #[error("{variable}: {reason}")]
+    Variable {
+        /// The environment variable.
+        variable: String,
+        /// What was wrong and what is expected.
+        reason: String,
+    },
+    /// A value is of the right type but cannot be used.
+    #[error("{key}: {reason}")]
+    Value {
+        /// The key's path.
+        key: &'static str,
+        /// What was wrong and what to do.
+        reason: String,
+    },
+}
+
+/// A configuration and what should be said about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// Keys and variables that nothing reads, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads the file at `path` (or the defaults when there is none) and applies the
+    /// variables. `language_options` are the keys that the linked languages read.
+    pub fn load(
+        path: Option<&Path>,
+        variables: impl Iterator<Item = (String, String)>,
+        language_options: &[&str],
+    ) -> Result<Loaded, ConfigError> {
+        let mut warnings = Vec::new();
+        let mut config = match path {
+            Some(path) => read_file(path, &mut warnings)?,
+            None => Self::default(),
+        };
+        config = env::apply(config, variables, language_options, &mut warnings)?;
+        for key in config.coprocess_options.language.keys() {
+            if !language_options.contains(&key.as_str()) {
+                warnings.push(format!(
+                    "coprocess_options.{key}: no language in this binary reads this key"
+                ));
+            }
+        }
+        config.validate()?;
+        Ok(Loaded { config, warnings })
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        if self.secret == SAMPLE_SECRET && !self.allow_insecure_configs {
+            return Err(ConfigError::Value {
+                key: "secret",
+                reason: "this is the well-known sample secret; choose your own, or set \
+                         allow_insecure_configs"
+                    .into(),
+            });
+        }
+        if self.coprocess_options.hook_timeout_ms == 0 {
+            return Err(ConfigError::Value {
+                key: "coprocess_options.hook_timeout_ms",
+                reason: "0 would refuse every request; give milliseconds above 0".into(),
+            });
+        }
+        if crate::telemetry::log::parse_level(&self.log_level).is_none() {
+            return Err(ConfigError::Value {
+                key: "log_level",
+                reason: format!(
+                    "`{}` is not one of debug, info, warn, error",
+                    self.log_level
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    /// How many data-plane threads to run.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
+    /// How long a hook may run unless its entry says otherwise.
+    pub fn hook_time_limit(&self) -> Duration {
+        Duration::from_millis(self.coprocess_options.hook_timeout_ms)
+    }
+}
+
+fn read_file(path: &Path, warnings: &mut Vec<String>) -> Result<Config, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.display().to_string(),
+        source,
+    })?;
+    let parsed = json::parse::<Config>(path, &text)?;
+    warnings.extend(parsed.unread.iter().map(|key| {
+        format!(
+            "{}: {key}: unknown or not implemented, has no effect",
+            path.display()
+        )
+    }));
+    Ok(parsed.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+        let file =
+            std::env::temp_dir().join(format!("conf-{:?}.json", std::thread::current().id()));
+        fs::write(&file, text).unwrap();
+        let variables = variables
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Config::load(Some(&file), variables, &["some_option"])
+    }
+
+    #[test]
+    fn variables_override_the_file() {
+        let loaded = load(
+            r#"{"listen_port": 1, "coprocess_options": {"some_option": 3}}"#,
+            &[
+                ("TYK_GW_LISTENPORT", "2"),
+                ("TYK_GW_COPROCESSOPTIONS_ENABLECOPROCESS", "true"),
+                ("TYK_GW_COPROCESSOPTIONS_SOMEOPTION", "4"),
+                ("TYK_GW_HTTPSERVEROPTIONS_ENABLEWEBSOCKETS", "true"),
+                ("TYK_LOGLEVEL", "debug"),
+                ("OTHER", "x"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(loaded.config.listen_port, 2);
+        assert!(loaded.config.coprocess_options.enable_coprocess);
+        assert!(loaded.config.http_server_options.enable_websockets);
+        assert_eq!(loaded.config.coprocess_options.language["some_option"], 4);
+        assert_eq!(loaded.config.log_level, "debug");
+        assert_eq!(loaded.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn keys_that_nothing_reads_are_named() {
+        let loaded = load(
+            r#"{"listen_prot": 1, "coprocess_options": {"some_optoin": 3}}"#,
+            &[("TYK_GW_NOSUCHTHING", "1")],
+        )
+        .unwrap();
+        let said = loaded.warnings.join("\n");
+        for part in [
+            "listen_prot",
+            "coprocess_options.some_optoin",
+            "TYK_GW_NOSUCHTHING",
+        ] {
+            assert!(said.contains(part), "{part} is missing in {said}");
+        }
+    }
+
+    #[test]
+    fn bad_values_name_their_source() {
+        let error = load("{}", &[("TYK_GW_LISTENPORT", "many")]).unwrap_err();
+        assert!(
+            error.to_string().starts_with("TYK_GW_LISTENPORT: "),
+            "{error}"
+        );
+        let error = load(&format!(r#"{{"secret": "{SAMPLE_SECRET}"}}"#), &[]).unwrap_err();
+        assert!(error.to_string().starts_with("secret: "), "{error}");
+        assert!(load(r#"{"log_level": "loud"}"#, &[]).is_err());
+    }
+}

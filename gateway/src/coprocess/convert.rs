@@ -1,0 +1,221 @@
+//! From an exchange to the object that a hook sees, and back.
+//!
+//! The header map and the body move into the object and out again. Whatever a hook left in
+//! the object is checked before it touches the request: no hook can make the gateway send a
+//! malformed byte.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coprocess_core::{HookType, Object, Request, Response, Session, StringMap};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+
+use super::{HookCall, HookStep, overrides, query};
+use crate::chain::Flow;
+use crate::definition::BodyMode;
+use crate::error::ProxyError;
+use crate::exchange::Exchange;
+
+/// What the hook left behind cannot be used, and why.
+pub(super) type Unusable = String;
+
+/// The object for a request hook. Headers and body are moved out of the exchange.
+pub(super) fn request_object(step: &HookStep, call: &HookCall, exchange: &mut Exchange) -> Object {
+    let sees_session = !matches!(step.hook_type, HookType::Pre | HookType::CustomKeyCheck);
+    let session = exchange.session.as_ref().filter(|_| sees_session).cloned();
+    let headers = std::mem::take(&mut exchange.head.headers);
+    let raw_body = match call.body {
+        BodyMode::Buffer => exchange.body.take_whole().unwrap_or_default(),
+        BodyMode::Stream => Bytes::new(),
+    };
+    object(step, call, exchange, headers, raw_body, session)
+}
+
+/// The object for a response hook. The upstream's headers are moved in.
+pub(super) fn response_object(
+    step: &HookStep,
+    call: &HookCall,
+    exchange: &mut Exchange,
+    head: Parts,
+    shown: Bytes,
+) -> Object {
+    // Never absent here, so that a plugin need not ask.
+    let session = Some(exchange.session.clone().unwrap_or_default());
+    let headers = std::mem::take(&mut exchange.head.headers);
+    let mut object = object(step, call, exchange, headers, Bytes::new(), session);
+    object.response = Some(Response {
+        status_code: head.status.as_u16().into(),
+        headers: head.headers,
+        edited_headers: None,
+        raw_body: shown,
+        raw_body_only: call.raw_body_only,
+    });
+    object
+}
+
+fn object(
+    step: &HookStep,
+    call: &HookCall,
+    exchange: &Exchange,
+    headers: HeaderMap,
+    raw_body: Bytes,
+    session: Option<Box<Session>>,
+) -> Object {
+    Object {
+        hook_type: step.hook_type,
+        hook_name: Arc::clone(&step.name),
+        hook: call.hook.clone(),
+        request: Request {
+            headers,
+            set_headers: StringMap::new(),
+            delete_headers: Vec::new(),
+            uri: exchange.head.uri.clone(),
+            url: None,
+            add_params: StringMap::new(),
+            extended_params: StringMap::new(),
+            delete_params: Vec::new(),
+            return_overrides: Default::default(),
+            method: exchange.head.method.clone(),
+            scheme: exchange.scheme,
+            raw_body,
+            raw_body_only: call.raw_body_only,
+        },
+        metadata: session
+            .as_ref()
+            .map(|session| session.metadata.clone())
+            .unwrap_or_default(),
+        session,
+        spec: Arc::clone(&exchange.api.spec),
+        response: None,
+        time_limit: call.time_limit,
+    }
+}
+
+/// Takes back what a request hook left. The outer error is the plugin's fault, the inner
+/// one is an answer that the plugin asked for.
+pub(super) fn apply(
+    step: &HookStep,
+    call: &HookCall,
+    mut object: Object,
+    exchange: &mut Exchange,
+) -> Result<Result<Flow, ProxyError>, Unusable> {
+    let request = &mut object.request;
+    exchange.head.headers = std::mem::take(&mut request.headers);
+    if call.body == BodyMode::Buffer {
+        apply_body(std::mem::take(&mut request.raw_body), exchange);
+    }
+    apply_headers(request, &mut exchange.head.headers)?;
+    apply_url(request, exchange)?;
+    exchange.head.method = std::mem::take(&mut request.method);
+    if request.return_overrides.response_code > 0 {
+        let overrides = std::mem::take(&mut request.return_overrides);
+        return Ok(Ok(Flow::Respond(overrides::answer(overrides, exchange)?)));
+    }
+    if step.hook_type == HookType::CustomKeyCheck {
+        return Ok(adopt_session(object, exchange).map(|()| Flow::Continue));
+    }
+    Ok(Ok(Flow::Continue))
+}
+
+fn apply_body(body: Bytes, exchange: &mut Exchange) {
+    let headers = &mut exchange.head.headers;
+    // A held body has a length, whatever framing the client chose.
+    let said = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    let said = said.and_then(|text| text.parse::<usize>().ok());
+    if headers.remove(header::TRANSFER_ENCODING).is_some()
+        || said.map_or(!body.is_empty(), |said| said != body.len())
+    {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    exchange.body = crate::upstream::body::RequestBody::Whole(body);
+}
+
+fn apply_headers(request: &Request, headers: &mut HeaderMap) -> Result<(), Unusable> {
+    for name in &request.delete_headers {
+        // A name that cannot be a header's is not there, so it is deleted already.
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes())
+            && !is_gateways_own(&name)
+        {
+            headers.remove(name);
+        }
+    }
+    for (name, value) in &request.set_headers {
+        let (name, value) = header_field(name, value)?;
+        if !is_gateways_own(&name) {
+            headers.insert(name, value);
+        }
+    }
+    Ok(())
+}
+
+/// Framing and routing: what a hook sets here has no effect, because the message on the
+/// wire must be what these say.
+pub(super) fn is_gateways_own(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING
+    )
+}
+
+/// A header field out of plugin text, or what is wrong with it.
+pub(super) fn header_field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Unusable> {
+    let parsed = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| format!("hook set header {name:?}, which is not a header name"))?;
+    let value = HeaderValue::from_str(value).map_err(|_| {
+        format!("hook set header {name:?} to a value with a control character: {value:?}")
+    })?;
+    Ok((parsed, value))
+}
+
+fn apply_url(request: &Request, exchange: &mut Exchange) -> Result<(), Unusable> {
+    let edits = !request.add_params.is_empty() || !request.delete_params.is_empty();
+    if request.url.is_none() && !edits {
+        return Ok(());
+    }
+    let base = match &request.url {
+        Some(url) => parse_url(url)?,
+        None => request.uri.clone(),
+    };
+    let uri = if edits {
+        query::edit(&base, request)?
+    } else {
+        base
+    };
+    exchange.retarget(uri);
+    Ok(())
+}
+
+fn parse_url(url: &str) -> Result<Uri, Unusable> {
+    let wrong = |reason: &str| format!("hook set url to {url:?}, {reason}");
+    let uri: Uri = url.parse().map_err(|_| wrong("which is not a URL"))?;
+    match uri.scheme_str() {
+        None if url.starts_with('/') => Ok(uri),
+        None => Err(wrong("which neither begins with `/` nor has a scheme")),
+        Some("http" | "https") => {
+            // The upstream is the API's; only path and query of the new URL count.
+            Ok(uri
+                .path_and_query()
+                .cloned()
+                .map_or_else(|| Uri::from_static("/"), Uri::from))
+        }
+        Some(_) => Err(wrong("whose scheme is not implemented")),
+    }
+}
+
+/// The session that an `auth_check` hook made, if it accepted the caller.
+fn adopt_session(object: Object, exchange: &mut Exchange) -> Result<(), ProxyError> {
+    let mut session = object.session.ok_or(ProxyError::AuthRejected)?;
+    session.metadata.extend(object.metadata);
+    let token = session
+        .metadata
+        .get("token")
+        .filter(|token| !token.is_empty());
+    let token = token.ok_or(ProxyError::AuthRejected)?;
+    session.key_id = token.clone();
+    session.org_id.clone_from(&exchange.api.spec.org_id);
+    exchange.session = Some(session);
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! Response hooks: holds the upstream's response, and takes back what the hook left of it.
+
+use bytes::Bytes;
+use coprocess_core::{Header, Object, ResponseHeaders};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+use super::HookCall;
+use super::convert::{Unusable, header_field, is_gateways_own};
+use crate::definition::BodyMode;
+use crate::edge::hop;
+use crate::error::ProxyError;
+use crate::exchange::Exchange;
+use crate::upstream::body::{CollectError, ResponseBody, collect};
+
+/// The body while a hook runs.
+pub(super) enum Held {
+    /// Read to the end, and shown.
+    Whole(Bytes),
+    /// Not shown; it goes on afterwards.
+    Passing(ResponseBody),
+}
+
+impl Held {
+    /// What the hook sees.
+    pub(super) fn shown(&self) -> Bytes {
+        match self {
+            Self::Whole(bytes) => bytes.clone(),
+            Self::Passing(_) => Bytes::new(),
+        }
+    }
+}
+
+/// Reads the body where the hook wants it.
+pub(super) async fn hold(
+    response: Response<ResponseBody>,
+    call: &HookCall,
+) -> Result<(Parts, Held), ProxyError> {
+    let (head, body) = response.into_parts();
+    if call.body == BodyMode::Stream {
+        return Ok((head, Held::Passing(body)));
+    }
+    let limit = call.max_body_bytes;
+    let whole =
+        match body {
+            ResponseBody::Whole(bytes) => bytes,
+            ResponseBody::Upstream(mut body, lease) => {
+                let bytes = collect(&mut body, limit).await.map_err(|error| match error {
+                CollectError::TooLong => ProxyError::Hook(format!(
+                    "response body is longer than coprocess_options.max_body_bytes ({limit}); \
+                     raise it, or let the body stream with `\"body\": \"stream\"`"
+                )),
+                CollectError::Broken(error) => ProxyError::UpstreamProtocol(error.to_string()),
+            })?;
+                if let Some(lease) = lease {
+                    lease.give_back();
+                }
+                bytes
+            }
+            body @ ResponseBody::Control(_) => return Ok((head, Held::Passing(body))),
+        };
+    Ok((head, Held::Whole(whole)))
+}
+
+/// Takes back what the hook left. Return overrides and edits of the request or session have
+/// no effect here.
+pub(super) fn apply(
+    mut object: Object,
+    exchange: &mut Exchange,
+    held: Held,
+) -> Result<Response<ResponseBody>, Unusable> {
+    exchange.head.headers = std::mem::take(&mut object.request.headers);
+    let hooked = object.response.ok_or("hook took the response away")?;
+    let status = u16::try_from(hooked.status_code)
+        .ok()
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .filter(|status| !status.is_informational())
+        .ok_or_else(|| {
+            let code = hooked.status_code;
+            format!("hook set status_code to {code}, which is not a status from 200 to 999")
+        })?;
+    let views = hooked
+        .edited_headers
+        .is_some()
+        .then(|| hooked.header_views());
+    let mut headers = match (hooked.edited_headers, views) {
+        (Some(edited), Some(views)) => reconcile(&hooked.headers, &views, edited)?,
+        _ => hooked.headers,
+    };
+    hop::strip_response(&mut headers);
+    let body = match held {
+        Held::Whole(shown) => {
+            if shown != hooked.raw_body {
+                headers.insert(
+                    header::CONTENT_LENGTH,
+                    HeaderValue::from(hooked.raw_body.len()),
+                );
+            }
+            ResponseBody::Whole(hooked.raw_body)
+        }
+        Held::Passing(body) => body,
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// Works out the headers from the two forms that a hook may have edited.
+///
+/// `headers` wins where it was changed: its value becomes the first of its name, and a name
+/// that it lost is gone. Names that are new in `multivalue_headers` are kept.
+fn reconcile(
+    sent: &HeaderMap,
+    shown: &ResponseHeaders,
+    edited: ResponseHeaders,
+) -> Result<HeaderMap, Unusable> {
+    let ResponseHeaders {
+        headers,
+        mut multivalue_headers,
+    } = edited;
+    if headers != shown.headers {
+        multivalue_headers.retain(|header| {
+            headers.contains_key(&header.key) || !shown.headers.contains_key(&header.key)
+        });
+        for (key, value) in headers {
+            match multivalue_headers
+                .iter_mut()
+                .find(|header| header.key == key)
+            {
+                Some(Header { values, .. }) if values.is_empty() => values.push(value),
+                // An unchanged value says nothing about what the other form holds.
+                Some(_) if shown.headers.get(&key) == Some(&value) => {}
+                Some(Header { values, .. }) => values[0] = value,
+                None => multivalue_headers.push(Header {
+                    key,
+                    values: vec![value],
+                }),
+            }
+        }
+    }
+    let mut result = HeaderMap::with_capacity(multivalue_headers.len());
+    for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
+        if let Some(value) = sent.get(&name) {
+            result.insert(name, value.clone());
+        }
+    }
+    for Header { key, values } in multivalue_headers {
+        for (place, value) in values.iter().enumerate() {
+            let (name, value) = match original(sent, &key, place, value) {
+                Some(field) => field,
+                None => header_field(&key, value)?,
+            };
+            if !is_gateways_own(&name) {
+                result.append(name, value);
+            }
+        }
+    }
+    Ok(result)
+}
+
+/// The field as the upstream sent it, if the hook did not change it: its bytes may not be
+/// text.
+fn original(
+    sent: &HeaderMap,
+    key: &str,
+    place: usize,
+    shown: &str,
+) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(key.as_bytes()).ok()?;
+    let value = sent.get_all(&name).iter().nth(place)?;
+    (String::from_utf8_lossy(value.as_bytes()) == shown).then(|| (name, value.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coprocess_core::Response as Shown;
+
+    fn check(edit: impl Fn(&mut ResponseHeaders), expected: &[(&str, &str)]) {
+        let mut sent = HeaderMap::new();
+        for (name, value) in [("set-cookie", "a=1"), ("set-cookie", "b=2"), ("x-one", "1")] {
+            sent.append(name, HeaderValue::from_static(value));
+        }
+        sent.append("x-bytes", HeaderValue::from_bytes(b"\xe9").unwrap());
+        let views = Shown {
+            status_code: 200,
+            headers: sent.clone(),
+            edited_headers: None,
+            raw_body: Bytes::new(),
+            raw_body_only: false,
+        }
+        .header_views();
+        let mut edited = views.clone();
+        edit(&mut edited);
+        let result = reconcile(&sent, &views, edited).unwrap();
+        let mut found: Vec<_> = result
+            .iter()
+            .filter(|(name, value)| *name != "x-bytes" || value.as_bytes() != b"\xe9")
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+        assert_eq!(
+            result["x-bytes"].as_bytes(),
+            b"\xe9",
+            "bytes that are not text stay"
+        );
+    }
+
+    #[test]
+    fn untouched_headers_stay() {
+        check(
+            |_| {},
+            &[("set-cookie", "a=1"), ("set-cookie", "b=2"), ("x-one", "1")],
+        );
+    }
+
+    #[test]
+    fn a_changed_value_replaces_the_first_of_its_name() {
+        check(
+            |edited| drop(edited.headers.insert("Set-Cookie".into(), "c=3".into())),
+            &[("set-cookie", "b=2"), ("set-cookie", "c=3"), ("x-one", "1")],
+        );
+    }
+
+    #[test]
+    fn a_name_taken_out_of_headers_is_gone() {
+        check(
+            |edited| drop(edited.headers.shift_remove("Set-Cookie")),
+            &[("x-one", "1")],
+        );
+    }
+
+    #[test]
+    fn a_name_new_in_either_form_is_added() {
+        check(
+            |edited| {
+                edited.headers.insert("X-Two".into(), "2".into());
+                edited.multivalue_headers.push(Header {
+                    key: "X-Three".into(),
+                    values: vec!["3".into()],
+                });
+            },
+            &[
+                ("set-cookie", "a=1"),
+                ("set-cookie", "b=2"),
+                ("x-one", "1"),
+                ("x-three", "3"),
+                ("x-two", "2"),
+            ],
+        );
+    }
+
+    #[test]
+    fn one_of_several_values_can_be_edited() {
+        check(
+            |edited| edited.multivalue_headers[0].values[1] = "b=9".into(),
+            &[("set-cookie", "a=1"), ("set-cookie", "b=9"), ("x-one", "1")],
+        );
+    }
+}

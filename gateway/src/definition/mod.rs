@@ -1,0 +1,165 @@
+//! The file format of an API definition (classic JSON): what is written, not what it means.
+//!
+//! Only serde lives here. [`crate::api`] turns a definition into what serves requests.
+
+pub mod unenforced;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One API, as its file describes it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ApiDefinition {
+    /// A name for people.
+    pub name: String,
+    /// The API's identity.
+    pub api_id: String,
+    /// The organisation that owns it.
+    pub org_id: String,
+    /// No authentication.
+    pub use_keyless: bool,
+    /// Not looked at for definitions from files, as in the original.
+    pub active: bool,
+    /// Reachable only from other APIs.
+    pub internal: bool,
+    /// Where a key is found.
+    pub auth: Auth,
+    /// How a request names its version.
+    pub definition: VersionLocation,
+    /// The versions.
+    pub version_data: VersionData,
+    /// From where to where.
+    pub proxy: Proxy,
+    /// The hooks.
+    pub custom_middleware: CustomMiddleware,
+    /// The bundle that brings code and hooks.
+    pub custom_middleware_bundle: String,
+    /// Leave the bundle aside.
+    pub custom_middleware_bundle_disabled: bool,
+    /// A plugin authenticates.
+    pub custom_plugin_auth_enabled: bool,
+    /// The older name of `custom_plugin_auth_enabled`.
+    pub enable_coprocess_auth: bool,
+    /// Settings for plugins.
+    pub config_data: Map<String, Value>,
+    /// Do not show `config_data` to plugins.
+    pub config_data_disabled: bool,
+}
+
+/// `auth`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Auth {
+    /// The header that carries the key; empty means `Authorization`.
+    pub auth_header_name: String,
+}
+
+/// `definition`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VersionLocation {
+    /// `header`, `url` or `url-param`.
+    pub location: String,
+    /// The header's or parameter's name.
+    pub key: String,
+}
+
+/// `version_data`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VersionData {
+    /// There is one version and requests do not name it.
+    pub not_versioned: bool,
+    /// The versions by name.
+    pub versions: BTreeMap<String, Version>,
+}
+
+/// One version.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Version {
+    /// Its name.
+    pub name: String,
+    /// When it ends.
+    pub expires: String,
+}
+
+/// `proxy`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Proxy {
+    /// The path prefix that selects this API.
+    pub listen_path: String,
+    /// The upstream.
+    pub target_url: String,
+    /// Take the listen path off before forwarding.
+    pub strip_listen_path: bool,
+    /// Send the client's `Host` to the upstream.
+    pub preserve_host_header: bool,
+}
+
+/// `custom_middleware`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CustomMiddleware {
+    /// Before everything else.
+    pub pre: Vec<HookEntry>,
+    /// Authentication.
+    pub auth_check: HookEntry,
+    /// After authentication.
+    pub post_key_auth: Vec<HookEntry>,
+    /// Before the upstream.
+    pub post: Vec<HookEntry>,
+    /// On the response.
+    pub response: Vec<HookEntry>,
+    /// The language of all hooks that do not name one.
+    pub driver: String,
+}
+
+/// One hook.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookEntry {
+    /// The function.
+    pub name: String,
+    /// The file; only the original's JavaScript reads it.
+    pub path: String,
+    /// Leave this entry out.
+    pub disabled: bool,
+    /// The original's drivers do not read it: a session is shown wherever there is one.
+    pub require_session: bool,
+    /// Do not show the body as text.
+    pub raw_body_only: bool,
+    /// The language of this hook, where it is not the API's (an addition).
+    pub driver: String,
+    /// Milliseconds that it may run (an addition); 0 means the configured limit.
+    pub timeout_ms: u64,
+    /// Whether the body is held for the hook (an addition).
+    pub body: BodyMode,
+}
+
+/// What a hook sees of the body.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyMode {
+    /// The whole body is held, shown, and may be replaced.
+    #[default]
+    Buffer,
+    /// The body streams past: the hook sees none and cannot replace it.
+    Stream,
+}
+
+impl CustomMiddleware {
+    /// All entries with their hook's name in files, disabled ones included.
+    pub fn entries(&self) -> impl Iterator<Item = &HookEntry> {
+        self.pre
+            .iter()
+            .chain(&self.post_key_auth)
+            .chain(&self.post)
+            .chain(&self.response)
+            .chain((!self.auth_check.name.is_empty()).then_some(&self.auth_check))
+    }
+}

@@ -1,0 +1,271 @@
+//! Decides, before anything else and before the first upstream byte, whether a request is
+//! one that every server on its way reads the same.
+//!
+//! Framing is hyper's. What hyper accepts and RFC 9110 and 9112 or plain caution do not is
+//! refused here: a request smuggled past the gateway would also pass its plugins.
+
+pub mod hop;
+mod host;
+mod target;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, uri::PathAndQuery};
+
+use crate::error::ProxyError;
+
+/// Longest method that is passed on; the longest registered one has 17 letters.
+const MAX_METHOD_LENGTH: usize = 32;
+
+/// Longest request target in bytes.
+const MAX_TARGET_LENGTH: usize = 16 * 1024;
+
+/// What the edge settles about a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request goes on; its target is in origin form and its `Host` agrees with it.
+    Forward,
+    /// The request is for the gateway itself (`OPTIONS *`, or `Max-Forwards: 0`).
+    AnswerHere,
+}
+
+/// Which doubtful things the operator lets through.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Policy {
+    /// Paths with `%2F`.
+    pub allow_encoded_slash: bool,
+}
+
+/// Checks a request and brings it into the form that the rest of the gateway relies on.
+pub fn check(head: &mut Parts, policy: Policy) -> Result<Verdict, ProxyError> {
+    check_method(head)?;
+    if head.version != Version::HTTP_2 {
+        check_transfer_encoding(&head.headers)?;
+    }
+    check_expect(&head.headers)?;
+    settle_host(head)?;
+    if head.uri.path() == "*" {
+        if head.method == Method::OPTIONS {
+            return Ok(Verdict::AnswerHere);
+        }
+        return Err(ProxyError::Malformed(
+            "request target `*` is for OPTIONS only",
+        ));
+    }
+    if head
+        .uri
+        .path_and_query()
+        .is_some_and(|target| target.as_str().len() > MAX_TARGET_LENGTH)
+    {
+        return Err(ProxyError::Unsupported(
+            StatusCode::URI_TOO_LONG,
+            "request target is too long",
+        ));
+    }
+    target::check(&head.uri, policy)?;
+    hop::remove_nominated(&mut head.headers);
+    count_down_max_forwards(head)
+}
+
+fn check_method(head: &Parts) -> Result<(), ProxyError> {
+    let method = &head.method;
+    if method.as_str().len() > MAX_METHOD_LENGTH {
+        return Err(ProxyError::Unsupported(
+            StatusCode::NOT_IMPLEMENTED,
+            "method is not supported",
+        ));
+    }
+    if method == Method::CONNECT {
+        // Only the authority form is a CONNECT at all (RFC 9112, 3.2.3).
+        return Err(
+            if head.uri.authority().is_some() && head.uri.scheme().is_none() {
+                ProxyError::Unsupported(StatusCode::METHOD_NOT_ALLOWED, "tunnels are not supported")
+            } else {
+                ProxyError::Malformed("CONNECT needs a host and port as its target")
+            },
+        );
+    }
+    if method == Method::TRACE {
+        // An echo of the request would hand its credentials to scripts.
+        return Err(ProxyError::Unsupported(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "TRACE is not supported",
+        ));
+    }
+    Ok(())
+}
+
+/// Exactly one final `chunked`, or nothing. hyper frames other forms too, but upstreams
+/// disagree on them.
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), ProxyError> {
+    let mut values = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(value) = values.next() else {
+        return Ok(());
+    };
+    if value.as_bytes().eq_ignore_ascii_case(b"chunked") && values.next().is_none() {
+        return Ok(());
+    }
+    Err(ProxyError::Malformed(
+        "Transfer-Encoding is other than a single `chunked`",
+    ))
+}
+
+fn check_expect(headers: &HeaderMap) -> Result<(), ProxyError> {
+    match headers.get(header::EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Err(ProxyError::Unsupported(
+                StatusCode::EXPECTATION_FAILED,
+                "Expect is other than 100-continue",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes `Host` and target say the same: an absolute target wins over the field (RFC 9112,
+/// 3.2.2), and afterwards the target is in origin form.
+fn settle_host(head: &mut Parts) -> Result<(), ProxyError> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let first = hosts.next();
+    if hosts.next().is_some() {
+        return Err(ProxyError::Malformed("Host is there more than once"));
+    }
+    if let Some(value) = first {
+        host::check(value.as_bytes())?;
+    } else if head.version == Version::HTTP_11 {
+        return Err(ProxyError::Malformed("Host is missing"));
+    }
+    let Some(authority) = head.uri.authority() else {
+        return Ok(());
+    };
+    match head.uri.scheme_str() {
+        Some("http" | "https") => {}
+        Some(_) => {
+            return Err(ProxyError::Malformed(
+                "request target has a scheme other than http",
+            ));
+        }
+        None => {
+            return Err(ProxyError::Malformed(
+                "request target is a host without a path",
+            ));
+        }
+    }
+    host::check(authority.as_str().as_bytes())?;
+    let value = HeaderValue::from_str(authority.as_str())
+        .map_err(|_| ProxyError::Malformed("request target has an unusable host"))?;
+    head.headers.insert(header::HOST, value);
+    let path = head.uri.path_and_query().cloned();
+    head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    Ok(())
+}
+
+/// RFC 9110, 7.6.2: an OPTIONS that has used up its hops is answered by whoever holds it.
+fn count_down_max_forwards(head: &mut Parts) -> Result<Verdict, ProxyError> {
+    if head.method != Method::OPTIONS {
+        return Ok(Verdict::Forward);
+    }
+    let Some(value) = head.headers.get(header::MAX_FORWARDS) else {
+        return Ok(Verdict::Forward);
+    };
+    let hops: u64 = value
+        .to_str()
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
+        .ok_or(ProxyError::Malformed("Max-Forwards is not a number"))?;
+    match hops.checked_sub(1) {
+        None => Ok(Verdict::AnswerHere),
+        Some(left) => {
+            head.headers
+                .insert(header::MAX_FORWARDS, HeaderValue::from(left));
+            Ok(Verdict::Forward)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn verdict(request: http::request::Builder) -> Result<(Verdict, Parts), String> {
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        let verdict = check(&mut head, Policy::default()).map_err(|error| error.to_string())?;
+        Ok((verdict, head))
+    }
+
+    fn get(target: &str) -> http::request::Builder {
+        Request::get(target).header("host", "a.example")
+    }
+
+    #[test]
+    fn absolute_target_wins_over_host() {
+        let (_, head) = verdict(get("http://b.example:8080/x?y")).unwrap();
+        assert_eq!(head.headers["host"], "b.example:8080");
+        assert_eq!(head.uri, "/x?y");
+        let (_, head) = verdict(get("http://b.example")).unwrap();
+        assert_eq!(head.uri, "/");
+    }
+
+    #[test]
+    fn requests_that_servers_read_differently_are_refused() {
+        let cases = [
+            Request::get("/"),
+            get("/").header("host", "a.example"),
+            Request::get("/").header("host", "a@b"),
+            get("ftp://b.example/"),
+            get("b.example:80"),
+            Request::builder()
+                .method("CONNECT")
+                .uri("/x")
+                .header("host", "a"),
+            Request::builder()
+                .method("CONNECT")
+                .uri("a:1")
+                .header("host", "a"),
+            Request::builder()
+                .method("TRACE")
+                .uri("/")
+                .header("host", "a"),
+            Request::builder()
+                .method("A".repeat(40).as_str())
+                .uri("/")
+                .header("host", "a"),
+            get("/").header("transfer-encoding", "gzip, chunked"),
+            get("/")
+                .header("transfer-encoding", "chunked")
+                .header("transfer-encoding", "chunked"),
+            get("/").header("transfer-encoding", "identity"),
+            get("/").header("expect", "a-miracle"),
+            get("*"),
+            Request::options("/")
+                .header("host", "a")
+                .header("max-forwards", "+1"),
+        ];
+        for (number, case) in cases.into_iter().enumerate() {
+            let description = format!("case {number}: {case:?}");
+            assert!(verdict(case).is_err(), "{description}");
+        }
+    }
+
+    #[test]
+    fn options_for_the_gateway_is_answered_here() {
+        let all = Request::options("*").header("host", "a");
+        assert_eq!(verdict(all).unwrap().0, Verdict::AnswerHere);
+        let last = Request::options("/x")
+            .header("host", "a")
+            .header("max-forwards", "0");
+        assert_eq!(verdict(last).unwrap().0, Verdict::AnswerHere);
+        let more = Request::options("/x")
+            .header("host", "a")
+            .header("max-forwards", "3");
+        let (found, head) = verdict(more).unwrap();
+        assert_eq!(found, Verdict::Forward);
+        assert_eq!(head.headers["max-forwards"], "2");
+    }
+
+    #[test]
+    fn http_1_0_needs_no_host() {
+        assert!(verdict(Request::get("/").version(Version::HTTP_10)).is_ok());
+    }
+}

@@ -1,0 +1,51 @@
+//! One request in flight: the only mutable thing that travels through the chain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use coprocess_core::Session;
+use http::Uri;
+use http::request::Parts;
+use hyper::upgrade::OnUpgrade;
+
+use crate::api::Api;
+use crate::upstream::body::RequestBody;
+
+/// A request on its way, and what was found out about it.
+pub struct Exchange {
+    /// The API that it belongs to.
+    pub api: Arc<Api>,
+    /// Method, target and headers, as the chain has left them so far.
+    pub head: Parts,
+    /// The body.
+    pub body: RequestBody,
+    /// How many bytes of the path the listen path covers.
+    pub listen_length: usize,
+    /// The peer.
+    pub client: SocketAddr,
+    /// `http` or `https`, by how the client reached the gateway.
+    pub scheme: &'static str,
+    /// The caller's session, after authentication.
+    pub session: Option<Box<Session>>,
+    /// The client's side of an upgrade that the gateway lets through.
+    pub upgrade: Option<OnUpgrade>,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Sends the request elsewhere within its API: later steps and the upstream see `uri`.
+    pub fn retarget(&mut self, uri: Uri) {
+        let listened = self
+            .head
+            .uri
+            .path()
+            .get(..self.listen_length)
+            .unwrap_or_default();
+        // The listen path comes off the new path only where the new path still has it.
+        if !uri.path().starts_with(listened) {
+            self.listen_length = 0;
+        }
+        self.head.uri = uri;
+    }
+}

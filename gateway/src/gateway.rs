@@ -1,0 +1,218 @@
+//! The life of the process: build → serve → drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coprocess_core::{Host, InitContext, LanguageRegistry, ffi};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::admin::{self, Control};
+use crate::api::loader::{Drivers, Loader};
+use crate::api::reload::Reloader;
+use crate::config::Config;
+use crate::coprocess::{Driver, host::GatewayHost};
+use crate::events;
+use crate::server::{self, Server, ServerError};
+use crate::storage::MemoryData;
+
+/// A gateway that is built: plugins and APIs are loaded, nothing listens yet.
+pub struct Gateway {
+    config: Arc<Config>,
+    control: Control,
+    control_runtime: Runtime,
+    languages: Vec<Arc<dyn coprocess_core::CoProcessLanguage>>,
+}
+
+/// Why a process cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// A thread or runtime did not start.
+    #[error("cannot start: {0}")]
+    Start(#[from] std::io::Error),
+    /// The sockets.
+    #[error("{0}")]
+    Server(#[from] ServerError),
+}
+
+impl Gateway {
+    /// Brings the languages up and loads the APIs. Called on the main thread.
+    pub fn build(config: Config, registry: &LanguageRegistry) -> Result<Self, GatewayError> {
+        let config = Arc::new(config);
+        let control_runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("control")
+            .enable_all()
+            .build()?;
+        let (sender, dispatcher) = events::channel(&config.event_handlers.events);
+        control_runtime.spawn(dispatcher.run());
+        let host: Arc<dyn Host> = Arc::new(GatewayHost {
+            data: Arc::new(MemoryData::default()),
+            events: sender,
+        });
+        ffi::install_host(Arc::clone(&host));
+        let (drivers, languages) = start_languages(&config, registry, &host);
+        let reloader = Reloader::start(Loader {
+            config: Arc::clone(&config),
+            drivers,
+        });
+        let control = Control {
+            config: Arc::clone(&config),
+            reloader: Arc::new(reloader),
+        };
+        Ok(Self {
+            config,
+            control,
+            control_runtime,
+            languages,
+        })
+    }
+
+    /// Whether everything that was asked for is served.
+    pub fn is_healthy(&self) -> bool {
+        self.control.reloader.table().load().is_healthy()
+    }
+
+    /// Listens, serves until a signal ends it, and drains.
+    pub fn serve(self) -> Result<(), GatewayError> {
+        let router = admin::router(self.control.clone());
+        let (stop, stopped) = watch::channel(false);
+        let server = Server::bind(&self.config)?;
+        let addresses: Vec<SocketAddr> = server.addresses();
+        if self.config.control_api_port != 0 {
+            let listening = server::control::listen(&self.config, router.clone(), stopped.clone());
+            self.control_runtime.block_on(listening)?;
+        }
+        let table = Arc::clone(self.control.reloader.table());
+        let handle = self.control_runtime.handle().clone();
+        let running = server.start(&self.config, table, router, handle, stopped)?;
+        for address in addresses {
+            info!(%address, workers = self.config.worker_count(), "Listening.");
+        }
+        self.control_runtime.block_on(self.until_signalled());
+        info!("Draining: requests in flight finish, new connections are refused.");
+        // Nobody listening means that nobody is left to drain.
+        let _ = stop.send(true);
+        let grace = Duration::from_secs(self.config.graceful_shutdown_timeout_duration);
+        self.control_runtime.block_on(drain(running, grace));
+        for language in &self.languages {
+            language.shutdown();
+        }
+        self.control_runtime
+            .shutdown_timeout(Duration::from_secs(1));
+        info!("Stopped.");
+        Ok(())
+    }
+
+    /// Reloads at SIGHUP; returns at SIGTERM or SIGINT.
+    async fn until_signalled(&self) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let signals = (
+            signal(SignalKind::hangup()),
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        );
+        let (Ok(mut reload), Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            error!("Signal handlers cannot be installed; stopping.");
+            return;
+        };
+        loop {
+            tokio::select! {
+                _ = reload.recv() => {
+                    let reloader = Arc::clone(&self.control.reloader);
+                    tokio::spawn(async move { reloader.reload().await });
+                }
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+            }
+        }
+    }
+}
+
+/// Makes and starts every linked language. One that does not come up is kept as a reason:
+/// its APIs refuse, others run.
+fn start_languages(
+    config: &Config,
+    registry: &LanguageRegistry,
+    host: &Arc<dyn Host>,
+) -> (Drivers, Vec<Arc<dyn coprocess_core::CoProcessLanguage>>) {
+    let mut drivers = Drivers {
+        up: Vec::new(),
+        down: Vec::new(),
+    };
+    let mut languages = Vec::new();
+    for registration in registry.registrations() {
+        let wanted = config.coprocess_options.enable_coprocess || registration.drivers.is_empty();
+        if !wanted {
+            info!(
+                language = registration.name,
+                "Plugins are switched off by enable_coprocess."
+            );
+            continue;
+        }
+        let language: Arc<dyn coprocess_core::CoProcessLanguage> = (registration.new)().into();
+        let folder = registration.drivers.first().unwrap_or(&registration.name);
+        let context = InitContext {
+            host: Arc::clone(host),
+            options: config.coprocess_options.language.clone(),
+            plugin_directory: config.middleware_path.join(folder),
+            workers: config.worker_count(),
+        };
+        let outcome = language.init(context);
+        for &name in registration.drivers {
+            match &outcome {
+                Ok(()) => drivers.up.push(Driver {
+                    name: name.into(),
+                    language: Arc::clone(&language),
+                }),
+                Err(error) => drivers.down.push((name, error.to_string())),
+            }
+        }
+        match outcome {
+            Ok(()) => {
+                info!(language = registration.name, drivers = ?registration.drivers, "Language is up.");
+                languages.push(language);
+            }
+            Err(error) => error!(language = registration.name, %error, "Language did not start."),
+        }
+    }
+    (drivers, languages)
+}
+
+/// Waits for the data plane to finish, for no longer than `grace`; another signal ends the
+/// wait.
+async fn drain(running: server::Running, grace: Duration) {
+    let finished = tokio::task::spawn_blocking(move || running.join());
+    tokio::select! {
+        _ = finished => {}
+        () = tokio::time::sleep(grace) => {
+            warn!(?grace, "Requests are still in flight after the grace time; stopping anyway.");
+            end_at_once();
+        }
+        () = signalled_again() => {
+            warn!("Second signal; stopping at once.");
+            end_at_once();
+        }
+    }
+}
+
+/// The data-plane threads cannot be joined any more, so the process ends here.
+fn end_at_once() -> ! {
+    std::process::exit(1)
+}
+
+async fn signalled_again() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

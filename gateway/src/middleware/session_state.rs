@@ -1,0 +1,70 @@
+//! What a session says of its key: that it is valid, and for this API.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use coprocess_core::Session;
+
+use crate::chain::{Flow, Middleware, Step};
+use crate::error::ProxyError;
+use crate::exchange::Exchange;
+
+/// Checks the session that authentication left.
+pub struct SessionState;
+
+impl Middleware for SessionState {
+    fn process<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs());
+        let api_id = &exchange.api.id;
+        Step::Done(match &exchange.session {
+            Some(session) => check(session, api_id, now).map(|()| Flow::Continue),
+            None => Err(ProxyError::AuthRejected),
+        })
+    }
+}
+
+fn check(session: &Session, api_id: &str, now: u64) -> Result<(), ProxyError> {
+    if session.is_inactive {
+        return Err(ProxyError::KeyInactive);
+    }
+    // 0, -1 and 1 mean never.
+    if u64::try_from(session.expires).is_ok_and(|expires| expires > 1 && expires < now) {
+        return Err(ProxyError::KeyExpired);
+    }
+    // No rights at all mean all rights.
+    if !session.access_rights.is_empty() && !session.access_rights.contains_key(api_id) {
+        return Err(ProxyError::KeyUnknown);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_are_checked() {
+        let session = |change: fn(&mut Session)| {
+            let mut session = Session::default();
+            change(&mut session);
+            check(&session, "api", 1000)
+        };
+        assert!(session(|_| {}).is_ok());
+        assert!(session(|s| s.expires = -1).is_ok());
+        assert!(session(|s| s.expires = 1001).is_ok());
+        assert!(matches!(
+            session(|s| s.expires = 999),
+            Err(ProxyError::KeyExpired)
+        ));
+        assert!(matches!(
+            session(|s| s.is_inactive = true),
+            Err(ProxyError::KeyInactive)
+        ));
+        let right =
+            |s: &mut Session| drop(s.access_rights.insert("api".into(), Default::default()));
+        assert!(session(right).is_ok());
+        let other = |s: &mut Session| drop(s.access_rights.insert("x".into(), Default::default()));
+        assert!(matches!(session(other), Err(ProxyError::KeyUnknown)));
+    }
+}

@@ -1,0 +1,126 @@
+//! One client connection: HTTP/1.1, or HTTP/2 with prior knowledge.
+
+use std::convert::Infallible;
+use std::io::Cursor;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tracing::debug;
+
+use super::request::Worker;
+
+/// What a client gets that began a request and did not end its head in time.
+const TIMEOUT_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n\
+    content-length: 36\r\nconnection: close\r\n\r\n{\n    \"error\": \"Request header timeout\"\n}";
+
+/// Most requests at the same time on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+
+/// Serves a connection until either side ends it.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    worker: Rc<Worker>,
+    stopped: watch::Receiver<bool>,
+) {
+    // A failure to set the option costs speed, not correctness.
+    let _ = stream.set_nodelay(true);
+    if let Some((stream, begun)) = serve_http1(stream, peer, &worker, stopped.clone()).await {
+        serve_http2(stream, begun, peer, worker, stopped).await;
+    }
+}
+
+/// Serves HTTP/1.1. Gives the connection back, with what was read, when the client turns
+/// out to speak HTTP/2.
+async fn serve_http1(
+    stream: TcpStream,
+    peer: SocketAddr,
+    worker: &Rc<Worker>,
+    mut stopped: watch::Receiver<bool>,
+) -> Option<(TcpStream, Bytes)> {
+    let options = &worker.config.http_server_options;
+    let service = service_fn(|request| {
+        let worker = Rc::clone(worker);
+        async move { Ok::<_, Infallible>(worker.handle(request, peer).await) }
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(options.read_timeout.max(1)))
+        .max_headers(options.max_request_headers)
+        .max_header_size(options.max_request_header_bytes)
+        .max_buf_size(options.max_request_header_bytes.max(16 * 1024))
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut connection => break outcome,
+            _ = stopped.changed() => std::pin::Pin::new(&mut connection).graceful_shutdown(),
+        }
+    };
+    let error = outcome.err()?;
+    debug!(%peer, %error, "Connection ended with an error.");
+    let parts = connection.into_parts()?;
+    let mut stream = parts.io.into_inner();
+    if error.is_parse_version_h2() {
+        return Some((stream, parts.read_buf));
+    }
+    if error.is_timeout() && !parts.read_buf.is_empty() {
+        // The client may be gone, or may not read; neither is waited for.
+        let _ =
+            tokio::time::timeout(Duration::from_secs(1), stream.write_all(TIMEOUT_ANSWER)).await;
+    }
+    None
+}
+
+async fn serve_http2(
+    stream: TcpStream,
+    begun: Bytes,
+    peer: SocketAddr,
+    worker: Rc<Worker>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let header_bytes = worker.config.http_server_options.max_request_header_bytes;
+    let service = service_fn(|request| {
+        let worker = Rc::clone(&worker);
+        async move { Ok::<_, Infallible>(worker.handle(request, peer).await) }
+    });
+    let (reader, writer) = stream.into_split();
+    let io = TokioIo::new(tokio::io::join(Cursor::new(begun).chain(reader), writer));
+    let mut connection = std::pin::pin!(
+        http2::Builder::new(LocalExecutor)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20))
+            .serve_connection(io, service)
+    );
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut connection => break outcome,
+            _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+        }
+    };
+    if let Err(error) = outcome {
+        debug!(%peer, %error, "Connection ended with an error.");
+    }
+}
+
+/// Runs the streams of a connection on the thread that has the connection.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move { drop(future.await) });
+    }
+}

@@ -1,0 +1,66 @@
+//! The control plane's own listener, for who keeps it off the data plane's port.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use super::ServerError;
+use crate::config::Config;
+
+/// How long to leave the listener alone when the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest wait for a request's head.
+const HEADER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Listens on `control_api_port` and serves the control plane there. Must be called on the
+/// control runtime.
+pub async fn listen(
+    config: &Arc<Config>,
+    router: axum::Router,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), ServerError> {
+    let ip = match config.listen_address.as_str() {
+        "" => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        text => text
+            .parse()
+            .map_err(|_| ServerError::Address(text.to_owned()))?,
+    };
+    let address = std::net::SocketAddr::new(ip, config.control_api_port);
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| ServerError::Bind { address, source })?;
+    info!(%address, "Control API listens.");
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, router.clone()))),
+                    Err(error) => {
+                        warn!(%error, "Cannot accept a connection of the control API.");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                _ = stopped.changed() => return,
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn serve(stream: TcpStream, router: axum::Router) {
+    let service = TowerToHyperService::new(router);
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_LIMIT)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = serving.await {
+        debug!(%error, "Connection of the control API ended with an error.");
+    }
+}

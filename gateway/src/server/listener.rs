@@ -1,0 +1,122 @@
+//! Sockets: opens them, accepts on them, and lets go of them when the gateway drains.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use super::request::Worker;
+use super::{ServerError, connection};
+use crate::config::Config;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// How long to leave the listener alone when the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often idle upstream connections are looked through.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Opens `workers` sockets on one address. The kernel spreads new connections over them.
+pub(super) fn bind(config: &Config) -> Result<Vec<std::net::TcpListener>, ServerError> {
+    let ip = match config.listen_address.as_str() {
+        // All of IPv6 takes in all of IPv4.
+        "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        text => text
+            .parse()
+            .map_err(|_| ServerError::Address(text.to_owned()))?,
+    };
+    let mut address = SocketAddr::new(ip, config.listen_port);
+    // Sockets that share a port also share it with another gateway of the same user, which
+    // would take half of the connections. One that does not share tells whether it is free.
+    drop(open(address, false).map_err(|source| ServerError::Bind { address, source })?);
+    let mut listeners = Vec::new();
+    for _ in 0..config.worker_count() {
+        let listener =
+            open(address, true).map_err(|source| ServerError::Bind { address, source })?;
+        // Port 0 is chosen by the first and shared by the others.
+        address = listener.local_addr().unwrap_or(address);
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn open(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts until the gateway drains, then waits for the connections that are left.
+pub(super) async fn serve(
+    listener: std::net::TcpListener,
+    worker: Rc<Worker>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let Ok(listener) = TcpListener::from_std(listener) else {
+        return;
+    };
+    let mut connections = JoinSet::new();
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    take(&mut connections, stream, peer, &worker, &stopped);
+                }
+                Err(error) => {
+                    warn!(%error, "Cannot accept a connection.");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            _ = sweep.tick() => worker.upstream.sweep(),
+            _ = connections.join_next(), if !connections.is_empty() => {}
+            _ = stopped.changed() => break,
+        }
+    }
+    accept_waiting(&listener, &mut connections, &worker, &stopped).await;
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+fn take(
+    connections: &mut JoinSet<()>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    worker: &Rc<Worker>,
+    stopped: &watch::Receiver<bool>,
+) {
+    let serving = connection::serve(stream, peer, Rc::clone(worker), stopped.clone());
+    connections.spawn_local(serving);
+}
+
+/// Connections that the kernel has already completed would be reset with the listener.
+async fn accept_waiting(
+    listener: &TcpListener,
+    connections: &mut JoinSet<()>,
+    worker: &Rc<Worker>,
+    stopped: &watch::Receiver<bool>,
+) {
+    while let Ok(Ok((stream, peer))) = tokio::time::timeout(Duration::ZERO, listener.accept()).await
+    {
+        take(connections, stream, peer, worker, stopped);
+    }
+}

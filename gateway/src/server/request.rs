@@ -1,0 +1,202 @@
+//! One request, from the connection to its answer.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use coprocess_core::Session;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::runtime::Handle;
+use tower::ServiceExt;
+use tracing::{debug, warn};
+
+use crate::admin;
+use crate::api::ApiTable;
+use crate::chain::Flow;
+use crate::config::Config;
+use crate::edge::{self, Policy, Verdict};
+use crate::error::{ErrorFormat, ErrorStyle, ProxyError, plain};
+use crate::exchange::Exchange;
+use crate::upstream::body::{RequestBody, ResponseBody};
+use crate::upstream::{Upstream, tunnel};
+
+/// What a data-plane thread is made from.
+pub(super) struct Seed {
+    pub(super) config: Arc<Config>,
+    pub(super) table: Arc<ArcSwap<ApiTable>>,
+    pub(super) router: axum::Router,
+    pub(super) control: Handle,
+}
+
+/// A data-plane thread's own state.
+pub(super) struct Worker {
+    pub(super) config: Arc<Config>,
+    pub(super) upstream: Upstream,
+    table: Arc<ArcSwap<ApiTable>>,
+    router: axum::Router,
+    control: Handle,
+    policy: Policy,
+}
+
+impl Worker {
+    pub(super) fn new(seed: Seed) -> Self {
+        let Seed {
+            config,
+            table,
+            router,
+            control,
+        } = seed;
+        let time_limit = Duration::from_secs(config.proxy_default_timeout.max(1));
+        let upstream = Upstream::new(time_limit, &config.http_server_options.via);
+        let policy = Policy {
+            allow_encoded_slash: config.http_server_options.allow_encoded_slash,
+        };
+        Self {
+            config,
+            upstream,
+            table,
+            router,
+            control,
+            policy,
+        }
+    }
+
+    /// Answers a request. Every failure becomes an answer here, and only here.
+    pub(super) async fn handle(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        client: SocketAddr,
+    ) -> Response<ResponseBody> {
+        // The table may be swapped while the request runs; it goes on with this one.
+        let content_type = request.headers().get(header::CONTENT_TYPE);
+        let style = ErrorStyle {
+            format: ErrorFormat::for_content_type(content_type),
+            hide_generator: self.config.hide_generator_header,
+            close: self.config.close_connections,
+        };
+        match self.answer(request, client).await {
+            Ok(response) => response,
+            Err(error) => {
+                debug!(%client, %error, "Request refused.");
+                error.into_response(&style)
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: SocketAddr,
+    ) -> Result<Response<ResponseBody>, ProxyError> {
+        let (mut head, body) = request.into_parts();
+        if edge::check(&mut head, self.policy)? == Verdict::AnswerHere {
+            return Ok(options_answer());
+        }
+        if admin::owns_path(&self.config, head.uri.path()) {
+            return self.hand_over(Request::from_parts(head, body)).await;
+        }
+        let table = self.table.load_full();
+        let (api, listen_length) = table
+            .router
+            .find(head.uri.path())
+            .ok_or(ProxyError::RouteNotFound)?;
+        let wants_upgrade =
+            self.config.http_server_options.enable_websockets && tunnel::is_wanted(&head);
+        let upgrade = head.extensions.remove().filter(|_| wants_upgrade);
+        let mut exchange = Exchange {
+            api: Arc::clone(api),
+            head,
+            body: RequestBody::incoming(body),
+            listen_length,
+            client,
+            scheme: "http",
+            session: None,
+            upgrade,
+        };
+        drop(table);
+        self.process(&mut exchange).await
+    }
+
+    async fn process(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
+        let api = Arc::clone(&exchange.api);
+        let mut response = match api.request_chain.run(exchange).await? {
+            Flow::Respond(response) => return Ok(self.finish(response)),
+            Flow::Continue => self.forward(exchange).await?,
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            for hook in &api.response_hooks {
+                response = hook.run_on_response(exchange, response).await?;
+            }
+        }
+        add_limits(response.headers_mut(), exchange.session.as_deref());
+        Ok(self.finish(response))
+    }
+
+    async fn forward(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
+        let outcome = self.upstream.forward(exchange).await;
+        if let Err(error) = &outcome {
+            let api = &*exchange.api;
+            warn!(api = api.id, upstream = &*api.target.authority, %error, "Request failed.");
+        }
+        outcome
+    }
+
+    fn finish(&self, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+        if self.config.close_connections {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// Lets the control plane answer, on its own runtime.
+    async fn hand_over(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, ProxyError> {
+        let request = request.map(axum::body::Body::new);
+        let answering = self.control.spawn(self.router.clone().oneshot(request));
+        let response = answering
+            .await
+            .map_err(|error| ProxyError::Internal(error.to_string()))?
+            .unwrap_or_else(|never| match never {});
+        Ok(response.map(ResponseBody::Control))
+    }
+}
+
+/// `X-RateLimit-*` on what came from an upstream: the session's quota, zeros without one.
+fn add_limits(headers: &mut HeaderMap, session: Option<&Session>) {
+    static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+    static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+    static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+    let values = session.map_or([0; 3], |session| {
+        [
+            session.quota_max,
+            session.quota_remaining,
+            session.quota_renews,
+        ]
+    });
+    for (name, value) in [&LIMIT, &REMAINING, &RESET].into_iter().zip(values) {
+        let value = if value == 0 {
+            HeaderValue::from_static("0")
+        } else {
+            value.into()
+        };
+        headers.insert(name.clone(), value);
+    }
+}
+
+/// The answer to an `OPTIONS` that is for the gateway itself.
+fn options_answer() -> Response<ResponseBody> {
+    let mut response = plain(StatusCode::NO_CONTENT, "");
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response.headers_mut().insert(
+        header::ALLOW,
+        HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+    );
+    response
+}

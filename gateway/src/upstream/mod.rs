@@ -1,0 +1,223 @@
+//! Towards the origin: forwards a request and brings the response back.
+
+pub mod body;
+pub mod pool;
+pub mod target;
+pub(crate) mod tunnel;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+
+use crate::edge::hop;
+use crate::error::ProxyError;
+use crate::exchange::Exchange;
+use body::{RequestBody, ResponseBody, StreamState};
+use pool::{Lease, Pool, Sender};
+use target::Target;
+
+/// What the gateway calls itself to upstreams when the client does not say who it is.
+const USER_AGENT: &str = concat!("coprocess-gateway/", env!("CARGO_PKG_VERSION"));
+
+/// The way to upstreams from one data-plane thread.
+pub struct Upstream {
+    pool: Rc<Pool>,
+    time_limit: Duration,
+    via: Option<HeaderValue>,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// `time_limit` is the longest wait for a response to begin; `via` the gateway's name.
+    pub fn new(time_limit: Duration, via: &str) -> Self {
+        let via = (!via.is_empty()).then(|| HeaderValue::from_str(&format!("1.1 {via}")).ok());
+        Self {
+            pool: Rc::default(),
+            time_limit,
+            via: via.flatten(),
+        }
+    }
+
+    /// Closes connections that have not been used for a while.
+    pub fn sweep(&self) {
+        self.pool.sweep();
+    }
+
+    /// Sends the request to its API's upstream and waits for the head of the response.
+    pub async fn forward(
+        &self,
+        exchange: &mut Exchange,
+    ) -> Result<Response<ResponseBody>, ProxyError> {
+        let state = exchange.body.stream_state();
+        let api = std::sync::Arc::clone(&exchange.api);
+        let upgrade = exchange.upgrade.take();
+        let request = self.prepare(exchange, upgrade.is_some())?;
+        let sending = self.send(&api.target, request, upgrade.is_some());
+        let outcome = self.within_limit(sending, state.as_deref()).await;
+        if let Some(fault) = state.and_then(|state| state.fault.take()) {
+            return Err(ProxyError::DownstreamBody(fault));
+        }
+        let (response, sender) = outcome?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return tunnel::establish(response, upgrade);
+        }
+        self.finish(response, sender, &api.target)
+    }
+
+    /// The limit is on the upstream, so it starts anew while the client is still sending.
+    async fn within_limit<T>(
+        &self,
+        sending: impl Future<Output = Result<T, ProxyError>>,
+        state: Option<&StreamState>,
+    ) -> Result<T, ProxyError> {
+        let mut sending = std::pin::pin!(sending);
+        loop {
+            match tokio::time::timeout(self.time_limit, &mut sending).await {
+                Ok(outcome) => return outcome,
+                Err(_) => {
+                    let uploading =
+                        state.is_some_and(|state| !state.finished.get() && state.progressed.take());
+                    if !uploading {
+                        return Err(ProxyError::UpstreamTimeout);
+                    }
+                }
+            }
+        }
+    }
+
+    fn prepare(
+        &self,
+        exchange: &mut Exchange,
+        upgrade: bool,
+    ) -> Result<Request<RequestBody>, ProxyError> {
+        let api = &exchange.api;
+        let strip = if api.strip_listen_path {
+            exchange.listen_length
+        } else {
+            0
+        };
+        let uri = api
+            .target
+            .join(&exchange.head.uri, strip)
+            .map_err(|error| ProxyError::Internal(error.to_string()))?;
+        // A response hook is shown the request, so then it stays here and a copy goes out.
+        let mut headers = if api.response_hooks.is_empty() {
+            std::mem::take(&mut exchange.head.headers)
+        } else {
+            exchange.head.headers.clone()
+        };
+        hop::strip_request(&mut headers);
+        if upgrade {
+            tunnel::ask(&mut headers);
+        }
+        if !api.preserve_host_header {
+            headers.insert(header::HOST, api.target.host_header.clone());
+        }
+        append_forwarded_for(&mut headers, exchange);
+        if let Some(via) = &self.via {
+            headers.append(header::VIA, via.clone());
+        }
+        headers
+            .entry(header::USER_AGENT)
+            .or_insert_with(|| HeaderValue::from_static(USER_AGENT));
+        let body = std::mem::replace(&mut exchange.body, RequestBody::Whole(bytes::Bytes::new()));
+        let mut request = Request::new(body);
+        *request.method_mut() = exchange.head.method.clone();
+        *request.uri_mut() = uri;
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// Sends on a kept connection, or on a new one. A kept connection that turns out to be
+    /// closed gives the request back untouched, and only then is it sent again: of anything
+    /// else the upstream may have acted on it already.
+    async fn send(
+        &self,
+        target: &Target,
+        mut request: Request<RequestBody>,
+        upgrade: bool,
+    ) -> Result<(Response<Incoming>, Sender), ProxyError> {
+        loop {
+            let kept = if upgrade {
+                None
+            } else {
+                self.pool.take(target)
+            };
+            let fresh = kept.is_none();
+            let mut sender = match kept {
+                Some(sender) => sender,
+                None => pool::connect(target, upgrade).await?,
+            };
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok((response, sender)),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !fresh => request = unsent,
+                    _ => return Err(classify(&error.into_error())),
+                },
+            }
+        }
+    }
+
+    fn finish(
+        &self,
+        response: Response<Incoming>,
+        sender: Sender,
+        target: &Target,
+    ) -> Result<Response<ResponseBody>, ProxyError> {
+        check_framing(response.headers())?;
+        let (mut head, body) = response.into_parts();
+        hop::strip_response(&mut head.headers);
+        // The client's version is the client's connection's business.
+        head.version = Version::HTTP_11;
+        let lease = Lease::new(sender, &self.pool, target);
+        let body = if http_body::Body::is_end_stream(&body) {
+            lease.give_back();
+            ResponseBody::Upstream(body, None)
+        } else {
+            ResponseBody::Upstream(body, Some(lease))
+        };
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+/// A coding that hyper does not take off would reach the client as if it were the content.
+fn check_framing(headers: &HeaderMap) -> Result<(), ProxyError> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(ProxyError::UpstreamProtocol(
+            "Transfer-Encoding is other than a single `chunked`".into(),
+        )),
+    }
+}
+
+fn classify(error: &hyper::Error) -> ProxyError {
+    let text = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    if error.is_parse() {
+        ProxyError::UpstreamProtocol(text)
+    } else {
+        ProxyError::Upstream(text)
+    }
+}
+
+fn append_forwarded_for(headers: &mut HeaderMap, exchange: &Exchange) {
+    static NAME: http::HeaderName = http::HeaderName::from_static("x-forwarded-for");
+    let mut list = Vec::with_capacity(40);
+    for known in headers.get_all(&NAME) {
+        list.extend_from_slice(known.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    let client = exchange.client.ip().to_canonical();
+    list.extend_from_slice(client.to_string().as_bytes());
+    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
+        headers.insert(NAME.clone(), value);
+    }
+}

@@ -1,0 +1,147 @@
+//! Keep-alive connections to upstreams, one pool per data-plane thread.
+//!
+//! A pool of its own per thread needs no lock, and a connection is driven by the thread
+//! that uses it. The connection used last is used next: it is the least likely to have been
+//! closed by the other side, and the others may time out.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::body::RequestBody;
+use super::target::Target;
+use crate::error::ProxyError;
+
+/// How long an unused connection is kept.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Most unused connections kept for one upstream.
+const MAX_IDLE: usize = 512;
+
+/// Longest wait for one address of an upstream to accept.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Largest head of a response, and the window in which its body streams.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Most header fields of a response.
+const MAX_HEADERS: usize = 200;
+
+/// A connection that a request can be sent on.
+pub type Sender = SendRequest<RequestBody>;
+
+/// The idle connections of one data-plane thread.
+#[derive(Default)]
+pub struct Pool {
+    idle: RefCell<HashMap<Arc<str>, Vec<Idle>>>,
+}
+
+struct Idle {
+    sender: Sender,
+    since: Instant,
+}
+
+/// A connection in use, and the pool it came from.
+pub struct Lease {
+    sender: Sender,
+    pool: Rc<Pool>,
+    key: Arc<str>,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// The connection to `target` that was used last and still stands.
+    pub fn take(&self, target: &Target) -> Option<Sender> {
+        let mut idle = self.idle.borrow_mut();
+        let connections = idle.get_mut(&*target.authority)?;
+        while let Some(connection) = connections.pop() {
+            // One that is not ready is closed, or still busy with the end of a request
+            // that was answered early: either way nothing to wait for.
+            if connection.sender.is_ready() {
+                return Some(connection.sender);
+            }
+        }
+        None
+    }
+
+    fn give_back(&self, key: Arc<str>, sender: Sender) {
+        let mut idle = self.idle.borrow_mut();
+        let connections = idle.entry(key).or_default();
+        if connections.len() < MAX_IDLE && !sender.is_closed() {
+            connections.push(Idle {
+                sender,
+                since: Instant::now(),
+            });
+        }
+    }
+
+    /// Closes what has not been used for a while. Called now and then by the thread.
+    pub fn sweep(&self) {
+        self.idle.borrow_mut().retain(|_, connections| {
+            connections.retain(|connection| {
+                connection.since.elapsed() < IDLE_LIMIT && !connection.sender.is_closed()
+            });
+            !connections.is_empty()
+        });
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Notes where `sender` goes when its response has been read.
+    pub fn new(sender: Sender, pool: &Rc<Pool>, target: &Target) -> Self {
+        Self {
+            sender,
+            pool: Rc::clone(pool),
+            key: Arc::clone(&target.authority),
+        }
+    }
+
+    /// Puts the connection back: its response has been read to the end.
+    pub fn give_back(self) {
+        self.pool.give_back(self.key, self.sender);
+    }
+}
+
+/// Opens a connection. `upgradable` ones can be turned into a tunnel and are not pooled.
+pub async fn connect(target: &Target, upgradable: bool) -> Result<Sender, ProxyError> {
+    let stream = open(target).await?;
+    // A failure to set the option costs speed, not correctness.
+    let _ = stream.set_nodelay(true);
+    let (sender, connection) = http1::Builder::new()
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(BUFFER_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| ProxyError::Upstream(error.to_string()))?;
+    // How a connection ends is told to whoever waits for a response on it.
+    if upgradable {
+        tokio::task::spawn_local(async move { drop(connection.with_upgrades().await) });
+    } else {
+        tokio::task::spawn_local(async move { drop(connection.await) });
+    }
+    Ok(sender)
+}
+
+async fn open(target: &Target) -> Result<TcpStream, ProxyError> {
+    let addresses = tokio::net::lookup_host((&*target.host, target.port))
+        .await
+        .map_err(ProxyError::UpstreamLookup)?;
+    let mut last = format!("{} has no address", target.host);
+    for address in addresses {
+        match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = format!("{address}: {error}"),
+            Err(_) => last = format!("{address}: no answer within {CONNECT_LIMIT:?}"),
+        }
+    }
+    Err(ProxyError::Upstream(last))
+}

@@ -1,0 +1,147 @@
+//! Where an API's requests go, taken apart once when the API is loaded.
+
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Uri};
+
+/// An upstream.
+#[derive(Debug)]
+pub struct Target {
+    /// Host name or address, without brackets.
+    pub host: Box<str>,
+    /// Port.
+    pub port: u16,
+    /// `host:port` as connections are pooled by.
+    pub authority: Arc<str>,
+    /// The `Host` that the upstream sees.
+    pub host_header: HeaderValue,
+    /// Path to put in front, without a slash at its end; often empty.
+    pub path: String,
+    /// Query to put in front, if any.
+    pub query: Option<String>,
+}
+
+/// A target URL that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("target_url `{url}`: {reason}")]
+pub struct TargetError {
+    url: String,
+    reason: String,
+}
+
+impl Target {
+    /// Takes `http://host[:port][/path][?query]` apart.
+    pub fn parse(url: &str) -> Result<Self, TargetError> {
+        let wrong = |reason: &str| TargetError {
+            url: url.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let uri: Uri = url
+            .parse()
+            .map_err(|error| wrong(&format!("not a URL: {error}")))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some(scheme) => {
+                return Err(wrong(&format!(
+                    "scheme `{scheme}` is not implemented, only `http` is"
+                )));
+            }
+            None => {
+                return Err(wrong(
+                    "needs a scheme and a host, like http://host:port/path",
+                ));
+            }
+        }
+        let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("user and password in the URL are not implemented"));
+        }
+        let port = authority.port_u16().unwrap_or(80);
+        let host = authority.host();
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).into(),
+            port,
+            authority: format!("{host}:{port}").into(),
+            host_header: HeaderValue::from_str(authority.as_str())
+                .map_err(|_| wrong("has an unusable host"))?,
+            path: uri.path().to_owned(),
+            query: uri.query().map(str::to_owned),
+        })
+    }
+
+    /// The target of an upstream request: `path_and_query` of the request, without the
+    /// first `strip` bytes of its path, below this target's path and behind its query.
+    pub fn join(&self, uri: &Uri, strip: usize) -> Result<Uri, http::Error> {
+        let unchanged = strip == 0 && self.query.is_none() && matches!(&*self.path, "" | "/");
+        let own = uri.path_and_query().cloned();
+        if unchanged && let Some(own) = own {
+            return Ok(Uri::from(own));
+        }
+        let rest = uri.path().get(strip..).unwrap_or_default();
+        let mut joined = String::with_capacity(self.path.len() + rest.len() + 16);
+        joined.push_str(self.path.strip_suffix('/').unwrap_or(&self.path));
+        if !rest.starts_with('/') {
+            joined.push('/');
+        }
+        joined.push_str(rest);
+        let queries = [self.query.as_deref(), uri.query()];
+        for (number, query) in queries
+            .into_iter()
+            .flatten()
+            .filter(|q| !q.is_empty())
+            .enumerate()
+        {
+            joined.push(if number == 0 { '?' } else { '&' });
+            joined.push_str(query);
+        }
+        Ok(Uri::from(PathAndQuery::try_from(joined)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(target: &str, request: &str, strip: usize, expected: &str) {
+        let joined = Target::parse(target)
+            .unwrap()
+            .join(&request.parse().unwrap(), strip)
+            .unwrap();
+        assert_eq!(joined, expected, "{target} + {request} - {strip}");
+    }
+
+    #[test]
+    fn paths_and_queries_are_joined() {
+        check("http://u", "/a/b?c", 0, "/a/b?c");
+        check("http://u/", "/a/b", 2, "/b");
+        check("http://u", "/a", 2, "/");
+        check("http://u/base", "/a/b", 2, "/base/b");
+        check("http://u/base/", "/a/b", 3, "/base/b");
+        check("http://u/base/", "/a/b", 0, "/base/a/b");
+        check("http://u/base", "/a/", 3, "/base/");
+        check("http://u?k=1", "/a?x=2", 0, "/a?k=1&x=2");
+        check("http://u?k=1", "/a", 0, "/a?k=1");
+    }
+
+    #[test]
+    fn targets_are_taken_apart() {
+        let target = Target::parse("http://[::1]:8080/x").unwrap();
+        assert_eq!((&*target.host, target.port), ("::1", 8080));
+        assert_eq!(target.host_header, "[::1]:8080");
+        assert_eq!(&*Target::parse("http://name").unwrap().authority, "name:80");
+    }
+
+    #[test]
+    fn unusable_targets_say_why() {
+        for (url, part) in [
+            ("https://u", "`https` is not implemented"),
+            ("u:80", "needs a scheme"),
+            ("http://", "target_url"),
+            ("http://a@b", "user and password"),
+        ] {
+            let said = Target::parse(url).unwrap_err().to_string();
+            assert!(said.contains(part), "{url}: {said}");
+        }
+    }
+}
