@@ -1,0 +1,143 @@
+//! Between Lua tables and the maps and lists of the contract.
+
+use coprocess_core::{Header, ReturnOverrides, StringMap};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use mlua::{Error, FromLua, Lua, LuaString, Table};
+
+/// A table with string keys and values.
+pub(crate) fn from_map<'a>(
+    lua: &Lua,
+    entries: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    for (key, value) in entries {
+        table.raw_set(key.as_str(), value.as_str())?;
+    }
+    Ok(table)
+}
+
+/// A list of strings.
+pub(crate) fn from_list(lua: &Lua, items: &[String]) -> mlua::Result<Table> {
+    lua.create_sequence_from(items.iter().map(String::as_str))
+}
+
+/// The reverse of [`from_map`]; numbers become text. `what` names the field in an error.
+pub(crate) fn to_map(table: &Table, what: &str) -> mlua::Result<StringMap> {
+    let mut map = StringMap::new();
+    table
+        .for_each(|key: String, value: String| {
+            map.insert(key, value);
+            Ok(())
+        })
+        .map_err(|error| named(what, &error))?;
+    Ok(map)
+}
+
+/// The reverse of [`from_list`].
+pub(crate) fn to_list(table: &Table, what: &str) -> mlua::Result<Vec<String>> {
+    let items: mlua::Result<Vec<String>> = table.sequence_values().collect();
+    items.map_err(|error| named(what, &error))
+}
+
+/// A field of a table that a plugin filled, if it is there.
+pub(crate) fn field<T: FromLua>(table: &Table, name: &str, what: &str) -> mlua::Result<Option<T>> {
+    table
+        .raw_get(name)
+        .map_err(|error| named(&format!("{what}.{name}"), &error))
+}
+
+/// Says which field a value was meant for.
+pub(crate) fn named(what: &str, error: &Error) -> Error {
+    let text = error.to_string();
+    let text = text.strip_prefix("runtime error: ").unwrap_or(&text);
+    Error::RuntimeError(format!("{what}: {text}"))
+}
+
+/// The first value of a header, found in any case. What is not UTF-8 is shown with
+/// replacement characters, as in the lists of headers.
+pub(crate) fn header_text(
+    lua: &Lua,
+    headers: &HeaderMap,
+    name: &LuaString,
+) -> mlua::Result<Option<LuaString>> {
+    let Ok(name) = HeaderName::from_bytes(&name.as_bytes()) else {
+        return Ok(None);
+    };
+    headers
+        .get(name)
+        .map(|value| lua.create_string(value_text(value).as_bytes()))
+        .transpose()
+}
+
+fn value_text(value: &HeaderValue) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
+}
+
+/// All headers under the names that plugins know, first value of each.
+pub(crate) fn from_headers(lua: &Lua, headers: &HeaderMap) -> mlua::Result<Table> {
+    let table = lua.create_table_with_capacity(0, headers.keys_len())?;
+    for name in headers.keys() {
+        let shown = coprocess_core::canonical_name(name);
+        table.raw_set(&*shown, &*value_text(&headers[name]))?;
+    }
+    Ok(table)
+}
+
+/// `multivalue_headers`: a list of `{key, values}`.
+pub(crate) fn from_header_list(lua: &Lua, headers: &[Header]) -> mlua::Result<Table> {
+    let list = lua.create_table_with_capacity(headers.len(), 0)?;
+    for header in headers {
+        let entry = lua.create_table_with_capacity(0, 2)?;
+        entry.raw_set("key", header.key.as_str())?;
+        entry.raw_set("values", from_list(lua, &header.values)?)?;
+        list.raw_push(entry)?;
+    }
+    Ok(list)
+}
+
+/// The reverse of [`from_header_list`].
+pub(crate) fn to_header_list(table: &Table) -> mlua::Result<Vec<Header>> {
+    let what = "multivalue_headers";
+    table
+        .sequence_values::<Table>()
+        .map(|entry| {
+            let entry = entry.map_err(|error| named(what, &error))?;
+            let values: Option<Table> = field(&entry, "values", what)?;
+            Ok(Header {
+                key: field(&entry, "key", what)?.unwrap_or_default(),
+                values: values
+                    .map(|values| to_list(&values, what))
+                    .transpose()?
+                    .unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// `return_overrides` as a table.
+pub(crate) fn from_overrides(lua: &Lua, overrides: &ReturnOverrides) -> mlua::Result<Table> {
+    let table = lua.create_table_with_capacity(0, 5)?;
+    table.raw_set("response_code", overrides.response_code)?;
+    table.raw_set("response_error", overrides.response_error.as_str())?;
+    table.raw_set("response_body", overrides.response_body.as_str())?;
+    table.raw_set("override_error", overrides.override_error)?;
+    table.raw_set("headers", from_map(lua, &overrides.headers)?)?;
+    Ok(table)
+}
+
+/// The reverse of [`from_overrides`]; what is not there keeps its start value.
+pub(crate) fn to_overrides(table: &Table) -> mlua::Result<ReturnOverrides> {
+    let what = "return_overrides";
+    let start = ReturnOverrides::default();
+    let headers: Option<Table> = field(table, "headers", what)?;
+    Ok(ReturnOverrides {
+        response_code: field(table, "response_code", what)?.unwrap_or(start.response_code),
+        response_error: field(table, "response_error", what)?.unwrap_or_default(),
+        response_body: field(table, "response_body", what)?.unwrap_or_default(),
+        override_error: field(table, "override_error", what)?.unwrap_or_default(),
+        headers: headers
+            .map(|headers| to_map(&headers, "return_overrides.headers"))
+            .transpose()?
+            .unwrap_or_default(),
+    })
+}

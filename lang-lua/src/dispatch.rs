@@ -1,0 +1,171 @@
+//! Runs hooks in place, each plugin in a VM of its own per thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use coprocess_core::{DispatchError, Host, LogLevel, Object};
+
+use crate::DRIVER;
+use crate::interrupt::Cut;
+use crate::options::Options;
+use crate::plugin::{Code, DROPPED, LuaHook};
+use crate::vm::{Failure, Vm};
+
+/// A plugin that goes on for this long after it was told to end, in processor time, has
+/// withstood three cuts. It is disabled until it is loaded again.
+const RESISTANCE: Duration = Duration::from_millis(150);
+
+/// What all threads share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) host: Arc<dyn Host>,
+}
+
+/// The VMs of one thread.
+struct Vms {
+    entries: Vec<Entry>,
+    /// The value of [`DROPPED`] when this thread last looked for VMs to drop.
+    swept: u64,
+}
+
+struct Entry {
+    id: u64,
+    code: Weak<Code>,
+    vm: Rc<Vm>,
+}
+
+thread_local! {
+    static VMS: RefCell<Vms> = const { RefCell::new(Vms { entries: Vec::new(), swept: 0 }) };
+}
+
+/// Runs the object's hook and gives the object back with what the hook changed.
+pub(crate) fn dispatch(shared: &Shared, object: Object) -> Result<Object, DispatchError> {
+    let Some(hook) = object.hook.get::<LuaHook>() else {
+        let text = format!("hook `{}` was not loaded by it", object.hook_name);
+        return Err(DispatchError::Unavailable(text));
+    };
+    if hook.code.disabled.load(Ordering::Relaxed) {
+        return Err(DispatchError::Disabled(disabled_text(&hook.code)));
+    }
+    let vm = vm_for(shared, &hook.code, object.time_limit)?;
+    let limit = object.time_limit.min(shared.options.burst);
+    let (hook_type, index) = (object.hook_type, hook.index);
+    vm.calls.put(object);
+    let outcome = vm.call_hook(hook_type, index, limit);
+    let object = vm.calls.take();
+    match (outcome, object) {
+        (Ok(()), Some(object)) => Ok(object),
+        (Err(failure), Some(object)) => match object.hook.get::<LuaHook>() {
+            Some(hook) => Err(dispatch_error(shared, &hook.code, failure, limit)),
+            None => Err(raised("the hook was exchanged while it ran")),
+        },
+        // Only a dispatch from within this one could have taken it.
+        (_, None) => Err(raised("the object was taken by another dispatch")),
+    }
+}
+
+/// This thread's VM of a plugin; made at its first call here.
+pub(crate) fn vm_for(
+    shared: &Shared,
+    code: &Arc<Code>,
+    limit: Duration,
+) -> Result<Rc<Vm>, DispatchError> {
+    VMS.with_borrow_mut(|vms| {
+        vms.sweep();
+        if let Some(entry) = vms.entries.iter().find(|entry| entry.id == code.id) {
+            return Ok(Rc::clone(&entry.vm));
+        }
+        let vm = Rc::new(build(shared, code, limit)?);
+        vms.entries.push(Entry {
+            id: code.id,
+            code: Arc::downgrade(code),
+            vm: Rc::clone(&vm),
+        });
+        Ok(vm)
+    })
+}
+
+fn build(shared: &Shared, code: &Arc<Code>, limit: Duration) -> Result<Vm, DispatchError> {
+    let unavailable = |error: mlua::Error| {
+        DispatchError::Unavailable(format!("cannot make a VM for `{}`: {error}", code.name))
+    };
+    let mut vm = Vm::new(&shared.options, &shared.host, &code.files).map_err(unavailable)?;
+    vm.set_functions(&code.functions).map_err(unavailable)?;
+    for file in &*code.files {
+        vm.run_file(file, limit)
+            .map_err(|failure| dispatch_error(shared, code, failure, limit))?;
+    }
+    Ok(vm)
+}
+
+/// The error for the gateway; what the failure means for the plugin and its VM is done too.
+pub(crate) fn dispatch_error(
+    shared: &Shared,
+    code: &Code,
+    failure: Failure,
+    limit: Duration,
+) -> DispatchError {
+    match failure {
+        Failure::Raised(message) => DispatchError::Raised { message },
+        Failure::Memory(message) => {
+            // What fills the memory may be held by the plugin's globals: start afresh.
+            forget(code.id);
+            DispatchError::Raised { message }
+        }
+        Failure::TimeLimit(cut) => time_limit(shared, code, cut, limit),
+        Failure::Busy => {
+            DispatchError::Unavailable("a hook is running on this thread already".to_owned())
+        }
+    }
+}
+
+fn time_limit(shared: &Shared, code: &Code, cut: Cut, limit: Duration) -> DispatchError {
+    if cut.resisted > RESISTANCE {
+        code.disabled.store(true, Ordering::Relaxed);
+        let text = disabled_text(code);
+        let text = format!("plugin is disabled until reload: {text}");
+        shared.host.log(LogLevel::Error, DRIVER, &text);
+    }
+    DispatchError::TimeLimit {
+        limit,
+        detail: cut
+            .place
+            .map_or_else(String::new, |place| format!("; at {place}")),
+    }
+}
+
+fn disabled_text(code: &Code) -> String {
+    format!(
+        "`{}` did not end when it was cut at its time limit",
+        code.name
+    )
+}
+
+fn forget(id: u64) {
+    // While a VM is made the list is borrowed, and there is nothing to forget yet.
+    VMS.with(|vms| {
+        if let Ok(mut vms) = vms.try_borrow_mut() {
+            vms.entries.retain(|entry| entry.id != id);
+        }
+    });
+}
+
+fn raised(text: &str) -> DispatchError {
+    DispatchError::Raised {
+        message: text.to_owned(),
+    }
+}
+
+impl Vms {
+    /// Drops the VMs of plugins that are gone; costs one load while none has gone.
+    fn sweep(&mut self) {
+        let dropped = DROPPED.load(Ordering::Relaxed);
+        if self.swept != dropped {
+            self.swept = dropped;
+            self.entries.retain(|entry| entry.code.strong_count() > 0);
+        }
+    }
+}

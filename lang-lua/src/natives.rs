@@ -1,0 +1,379 @@
+//! The functions below the Lua views: they read and change the object of the current call.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coprocess_core::{Host, LogLevel, Object, Request, Response, ResponseHeaders, Session};
+use http::Method;
+use mlua::{Error, FromLuaMulti, IntoLuaMulti, Lua, LuaString, Table, Value};
+
+use crate::convert::{
+    from_header_list, from_headers, from_list, from_map, from_overrides, header_text, named,
+    to_header_list, to_list, to_map, to_overrides,
+};
+use crate::{DRIVER, session};
+
+/// How much of the C stack a hook may use. A thread that runs Lua needs this, one level more
+/// (about 20 KiB) and what it has in use when the hook begins.
+const STACK_BUDGET: usize = 512 << 10;
+
+/// What the functions of one VM share: the call that goes on, and the gateway.
+pub(crate) struct Calls {
+    object: RefCell<Option<Object>>,
+    stack_base: Cell<usize>,
+    host: Arc<dyn Host>,
+}
+
+impl Calls {
+    pub(crate) fn new(host: Arc<dyn Host>) -> Rc<Self> {
+        Rc::new(Self {
+            object: RefCell::new(None),
+            stack_base: Cell::new(0),
+            host,
+        })
+    }
+
+    /// Notes where the C stack stands as plugin code is entered.
+    pub(crate) fn enter(&self) {
+        self.stack_base.set(stack_position());
+    }
+
+    pub(crate) fn put(&self, object: Object) {
+        *self.object.borrow_mut() = Some(object);
+    }
+
+    pub(crate) fn take(&self) -> Option<Object> {
+        self.object.borrow_mut().take()
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Object) -> mlua::Result<T>) -> mlua::Result<T> {
+        match &mut *self.object.borrow_mut() {
+            Some(object) => work(object),
+            None => Err(failure("no hook is running")),
+        }
+    }
+
+    fn check_stack(&self) -> mlua::Result<()> {
+        if self.stack_base.get().abs_diff(stack_position()) > STACK_BUDGET {
+            return Err(failure(
+                "stack overflow (calls through C functions are too deep)",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn stack_position() -> usize {
+    let here = 0_u8;
+    std::ptr::from_ref(std::hint::black_box(&here)).addr()
+}
+
+fn failure(text: impl Into<String>) -> Error {
+    Error::RuntimeError(text.into())
+}
+
+/// The table of all functions, for the two Lua files of this crate.
+pub(crate) fn table(lua: &Lua, calls: &Rc<Calls>) -> mlua::Result<Table> {
+    let natives = Natives {
+        lua,
+        calls,
+        table: lua.create_table()?,
+    };
+    request_readers(&natives)?;
+    request_writers(&natives)?;
+    response(&natives)?;
+    caller(&natives)?;
+    host(&natives)?;
+    let check = Rc::clone(calls);
+    natives.table.raw_set(
+        "check_stack",
+        lua.create_function(move |_, ()| check.check_stack())?,
+    )?;
+    Ok(natives.table)
+}
+
+struct Natives<'a> {
+    lua: &'a Lua,
+    calls: &'a Rc<Calls>,
+    table: Table,
+}
+
+impl Natives<'_> {
+    /// Adds a function over the current object.
+    fn object<A: FromLuaMulti, R: IntoLuaMulti>(
+        &self,
+        name: &str,
+        function: impl Fn(&Lua, &mut Object, A) -> mlua::Result<R> + 'static,
+    ) -> mlua::Result<()> {
+        let calls = Rc::clone(self.calls);
+        let function = self.lua.create_function(move |lua, arguments| {
+            calls.with(|object| function(lua, object, arguments))
+        })?;
+        self.table.raw_set(name, function)
+    }
+
+    /// Adds a function over the current request.
+    fn request<A: FromLuaMulti, R: IntoLuaMulti>(
+        &self,
+        name: &str,
+        function: impl Fn(&Lua, &mut Request, A) -> mlua::Result<R> + 'static,
+    ) -> mlua::Result<()> {
+        self.object(name, move |lua, object, arguments| {
+            function(lua, &mut object.request, arguments)
+        })
+    }
+
+    /// Adds a function over the current response.
+    fn response<A: FromLuaMulti, R: IntoLuaMulti>(
+        &self,
+        name: &str,
+        function: impl Fn(&Lua, &mut Response, A) -> mlua::Result<R> + 'static,
+    ) -> mlua::Result<()> {
+        self.object(name, move |lua, object, arguments| {
+            match &mut object.response {
+                Some(response) => function(lua, response, arguments),
+                None => Err(failure("this hook has no response")),
+            }
+        })
+    }
+
+    /// Adds a function over the gateway.
+    fn host<A: FromLuaMulti, R: IntoLuaMulti>(
+        &self,
+        name: &str,
+        function: impl Fn(&Lua, &dyn Host, A) -> mlua::Result<R> + 'static,
+    ) -> mlua::Result<()> {
+        let host = Arc::clone(&self.calls.host);
+        let function = self
+            .lua
+            .create_function(move |lua, arguments| function(lua, host.as_ref(), arguments))?;
+        self.table.raw_set(name, function)
+    }
+}
+
+fn request_readers(natives: &Natives<'_>) -> mlua::Result<()> {
+    natives.request("url", |lua, r, ()| lua.create_string(r.url()))?;
+    natives.request("method", |lua, r, ()| lua.create_string(r.method.as_str()))?;
+    natives.request("request_uri", |lua, r, ()| {
+        lua.create_string(r.request_uri())
+    })?;
+    natives.request("scheme", |lua, r, ()| lua.create_string(r.scheme))?;
+    natives.request("body", |lua, r, ()| lua.create_string(r.body()))?;
+    natives.request("raw_body", |lua, r, ()| lua.create_string(&r.raw_body))?;
+    natives.request("headers", |lua, r, ()| from_headers(lua, &r.headers))?;
+    natives.request("params", |lua, r, ()| from_map(lua, &r.params()))?;
+    natives.request("set_headers", |lua, r, ()| from_map(lua, &r.set_headers))?;
+    natives.request("add_params", |lua, r, ()| from_map(lua, &r.add_params))?;
+    natives.request("extended_params", |lua, r, ()| {
+        from_map(lua, &r.extended_params)
+    })?;
+    natives.request("delete_headers", |lua, r, ()| {
+        from_list(lua, &r.delete_headers)
+    })?;
+    natives.request("delete_params", |lua, r, ()| {
+        from_list(lua, &r.delete_params)
+    })?;
+    natives.request("return_overrides", |lua, r, ()| {
+        from_overrides(lua, &r.return_overrides)
+    })?;
+    natives.request("get_header", |lua, r, name: LuaString| {
+        header_text(lua, &r.headers, &name)
+    })
+}
+
+fn request_writers(natives: &Natives<'_>) -> mlua::Result<()> {
+    natives.request("set_header", |_, r, (name, value): (String, String)| {
+        r.set_headers.insert(name, value);
+        Ok(())
+    })?;
+    natives.request("add_param", |_, r, (name, value): (String, String)| {
+        r.add_params.insert(name, value);
+        Ok(())
+    })?;
+    natives.request("delete_header", |_, r, name| {
+        r.delete_headers.push(name);
+        Ok(())
+    })?;
+    natives.request("delete_param", |_, r, name| {
+        r.delete_params.push(name);
+        Ok(())
+    })?;
+    natives.request("put_set_headers", |_, r, map| {
+        r.set_headers = to_map(&map, "set_headers")?;
+        Ok(())
+    })?;
+    natives.request("put_add_params", |_, r, map| {
+        r.add_params = to_map(&map, "add_params")?;
+        Ok(())
+    })?;
+    natives.request("put_extended_params", |_, r, map| {
+        r.extended_params = to_map(&map, "extended_params")?;
+        Ok(())
+    })?;
+    natives.request("put_delete_headers", |_, r, list| {
+        r.delete_headers = to_list(&list, "delete_headers")?;
+        Ok(())
+    })?;
+    natives.request("put_delete_params", |_, r, list| {
+        r.delete_params = to_list(&list, "delete_params")?;
+        Ok(())
+    })?;
+    natives.request("put_return_overrides", |_, r, table| {
+        r.return_overrides = to_overrides(&table)?;
+        Ok(())
+    })?;
+    natives.request("put_raw_body", |_, r, body: LuaString| {
+        replace_body(&mut r.raw_body, &body);
+        Ok(())
+    })?;
+    natives.request("put_url", |_, r, url: String| {
+        if url != r.url() {
+            r.url = Some(url);
+        }
+        Ok(())
+    })?;
+    natives.request("put_method", |_, r, method: LuaString| {
+        r.method = Method::from_bytes(&method.as_bytes())
+            .map_err(|error| failure(format!("request.method: {error}")))?;
+        Ok(())
+    })
+}
+
+/// A body that did not change stays shared with the gateway.
+fn replace_body(body: &mut Bytes, new: &LuaString) {
+    let new = new.as_bytes();
+    if *body != *new {
+        *body = Bytes::copy_from_slice(&new);
+    }
+}
+
+fn response(natives: &Natives<'_>) -> mlua::Result<()> {
+    natives.response("status_code", |_, r, ()| Ok(r.status_code))?;
+    natives.response("response_body", |lua, r, ()| lua.create_string(r.body()))?;
+    natives.response("response_raw_body", |lua, r, ()| {
+        lua.create_string(&r.raw_body)
+    })?;
+    natives.response("response_headers", |lua, r, ()| {
+        let views = response_headers(r);
+        let headers = from_map(lua, &views.headers)?;
+        Ok((headers, from_header_list(lua, &views.multivalue_headers)?))
+    })?;
+    natives.response("put_status_code", |_, r, code| {
+        r.status_code = code;
+        Ok(())
+    })?;
+    natives.response("put_response_body", |_, r, body: LuaString| {
+        replace_body(&mut r.raw_body, &body);
+        Ok(())
+    })?;
+    natives.response(
+        "put_response_headers",
+        |_, r, (headers, multivalue): (Option<Table>, Option<Table>)| {
+            let mut views = response_headers(r);
+            if let Some(headers) = headers {
+                views.headers = to_map(&headers, "response.headers")?;
+            }
+            if let Some(multivalue) = multivalue {
+                views.multivalue_headers = to_header_list(&multivalue)?;
+            }
+            r.edited_headers = Some(views);
+            Ok(())
+        },
+    )
+}
+
+fn response_headers(response: &Response) -> ResponseHeaders {
+    response
+        .edited_headers
+        .clone()
+        .unwrap_or_else(|| response.header_views())
+}
+
+/// Session, metadata and spec.
+fn caller(natives: &Natives<'_>) -> mlua::Result<()> {
+    let empty = Session::default();
+    natives.object("session_field", move |lua, object, name: LuaString| {
+        let session = object.session.as_deref().unwrap_or(&empty);
+        session::get(lua, session, &name.to_str()?)
+    })?;
+    natives.object(
+        "put_session_field",
+        |lua, object, (name, value): (String, Value)| {
+            let session = object.session.get_or_insert_default();
+            session::set(lua, session, &name, value)
+        },
+    )?;
+    let fields = natives.lua.create_sequence_from(session::names())?;
+    natives.object("session_fields", move |_, _, ()| Ok(fields.clone()))?;
+    natives.object("make_session", |_, object, ()| {
+        object.session.get_or_insert_default();
+        Ok(())
+    })?;
+    natives.object("drop_session", |_, object, ()| {
+        object.session = None;
+        Ok(())
+    })?;
+    natives.object("merge_metadata", |_, object, table| {
+        let metadata = to_map(&table, "metadata")?;
+        let session = object.session.get_or_insert_default();
+        session.metadata.extend(metadata.clone());
+        object.metadata = metadata;
+        Ok(())
+    })?;
+    natives.object("spec", |lua, object, ()| {
+        let table = lua.create_table_with_capacity(0, 4)?;
+        for (key, value) in object.spec.entries() {
+            table.raw_set(key, value)?;
+        }
+        Ok(table)
+    })
+}
+
+/// What a plugin may ask of the gateway.
+fn host(natives: &Natives<'_>) -> mlua::Result<()> {
+    natives.host(
+        "log",
+        |_, host, (message, level): (LuaString, LuaString)| {
+            let level = LogLevel::from_name(&level.to_str()?);
+            host.log(level, DRIVER, &message.to_string_lossy());
+            Ok(())
+        },
+    )?;
+    natives.host(
+        "trigger_event",
+        |_, host, (name, payload): (String, String)| {
+            host.emit_event(&name, &payload);
+            Ok(())
+        },
+    )?;
+    natives.host(
+        "store_data",
+        |_, host, (key, value, ttl): (String, LuaString, i64)| {
+            Ok(match host.store_data(&key, &value.as_bytes(), ttl) {
+                Ok(()) => (true, None),
+                Err(error) => (false, Some(report(host, "store_data", &key, &error))),
+            })
+        },
+    )?;
+    natives.host("get_data", |lua, host, key: String| {
+        Ok(match host.get_data(&key) {
+            Ok(Some(value)) => (Some(lua.create_string(&value)?), None),
+            Ok(None) => (None, None),
+            Err(error) => (None, Some(report(host, "get_data", &key, &error))),
+        })
+    })
+}
+
+/// A failure of the gateway's is logged, since plugins seldom look at the second result.
+fn report(host: &dyn Host, function: &str, key: &str, error: &coprocess_core::HostError) -> String {
+    let text = named(
+        &format!("{function}(\"{key}\")"),
+        &failure(error.to_string()),
+    )
+    .to_string();
+    let text = text.trim_start_matches("runtime error: ").to_owned();
+    host.log(LogLevel::Error, DRIVER, &text);
+    text
+}

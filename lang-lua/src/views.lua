@@ -1,0 +1,434 @@
+-- What a hook sees: request, response, session, metadata, spec. Nothing is converted before
+-- it is read, and only what was touched is looked at after the hook.
+-- Argument: the functions that the gateway provides.
+local native = ...
+
+local type, error, tostring, setmetatable = type, error, tostring, setmetatable
+local next, rawget, rawset = next, rawget, rawset
+local getmetatable, globals = getmetatable, _G
+
+local ended = " belongs to a call that has ended"
+
+-- The views of the call that goes on.
+local live = {}
+
+-- === fields: scalars are read each time, tables are kept in the view ===
+
+local function reader(what, methods, scalars, tables)
+  return function(view, field)
+    local method = methods[field]
+    if method then
+      return method
+    end
+    if view ~= live[what] then
+      error("this " .. what .. ended, 2)
+    end
+    local scalar = scalars[field]
+    if scalar then
+      return scalar()
+    end
+    local make = tables[field]
+    if make then
+      return make(view, field)
+    end
+  end
+end
+
+local function keep(read)
+  return function(view, field)
+    local value = read()
+    rawset(view, field, value)
+    return value
+  end
+end
+
+local Request = {}
+
+local function check(request)
+  if request ~= live.request then
+    error("this request" .. ended, 3)
+  end
+end
+
+function Request.get_header(request, name)
+  check(request)
+  return native.get_header(name)
+end
+
+function Request.set_header(request, name, value)
+  check(request)
+  local set = rawget(request, "set_headers")
+  if set then
+    set[name] = value
+  else
+    native.set_header(name, value)
+  end
+end
+
+local function append_to(field, add)
+  return function(request, name)
+    check(request)
+    local list = rawget(request, field)
+    if list then
+      list[#list + 1] = name
+    else
+      add(name)
+    end
+  end
+end
+
+Request.delete_header = append_to("delete_headers", native.delete_header)
+Request.delete_param = append_to("delete_params", native.delete_param)
+Request.add_header = Request.set_header
+
+function Request.add_param(request, name, value)
+  check(request)
+  local add = rawget(request, "add_params")
+  if add then
+    add[name] = value
+  else
+    native.add_param(name, value)
+  end
+end
+
+local request_tables = {
+  headers = keep(native.headers),
+  params = keep(native.params),
+  set_headers = keep(native.set_headers),
+  delete_headers = keep(native.delete_headers),
+  add_params = keep(native.add_params),
+  extended_params = keep(native.extended_params),
+  delete_params = keep(native.delete_params),
+  return_overrides = keep(native.return_overrides),
+}
+
+local request_scalars = {
+  url = native.url,
+  method = native.method,
+  request_uri = native.request_uri,
+  scheme = native.scheme,
+  body = native.body,
+  raw_body = native.raw_body,
+}
+
+local function response_headers(response, field)
+  local headers, multivalue = native.response_headers()
+  if rawget(response, "headers") == nil then
+    rawset(response, "headers", headers)
+  end
+  if rawget(response, "multivalue_headers") == nil then
+    rawset(response, "multivalue_headers", multivalue)
+  end
+  return rawget(response, field)
+end
+
+local response_scalars = {
+  status_code = native.status_code,
+  body = native.response_body,
+  raw_body = native.response_raw_body,
+}
+
+local response_tables = {
+  headers = response_headers,
+  multivalue_headers = response_headers,
+}
+
+local function session_field(session, field)
+  local value = native.session_field(field)
+  if type(value) == "table" then
+    rawset(session, field, value)
+  end
+  return value
+end
+
+local metas = {
+  request = { __index = reader("request", Request, request_scalars, request_tables) },
+  response = { __index = reader("response", {}, response_scalars, response_tables) },
+  session = {
+    __index = function(session, field)
+      if session ~= live.session then
+        error("this session" .. ended, 2)
+      end
+      return session_field(session, field)
+    end,
+  },
+}
+
+local request_meta, response_meta, session_meta = metas.request, metas.response, metas.session
+
+-- Metadata and spec: filled at the first read, plain tables from then on.
+local function filled_by(what, read)
+  return {
+    __index = function(view, field)
+      if view ~= live[what] then
+        error("this " .. what .. ended, 2)
+      end
+      setmetatable(view, nil)
+      for name, value in next, read() do
+        if rawget(view, name) == nil then
+          rawset(view, name, value)
+        end
+      end
+      return rawget(view, field)
+    end,
+  }
+end
+
+local spec_meta = filled_by("spec", native.spec)
+local metadata_meta = filled_by("metadata", function()
+  return native.session_field("metadata")
+end)
+
+-- === pairs over a view lists all of it ===
+
+local all_fields = {
+  [request_meta] = function(view)
+    for field in next, request_scalars do
+      if rawget(view, field) == nil then
+        rawset(view, field, view[field])
+      end
+    end
+    for field in next, request_tables do
+      local _ = view[field]
+    end
+  end,
+  [response_meta] = function(view)
+    for field in next, response_scalars do
+      if rawget(view, field) == nil then
+        rawset(view, field, view[field])
+      end
+    end
+    local _ = view.headers, view.multivalue_headers
+  end,
+  [session_meta] = function(view)
+    for _, field in next, native.session_fields() do
+      if rawget(view, field) == nil then
+        rawset(view, field, view[field])
+      end
+    end
+  end,
+  -- The name does not matter: reading any fills the table.
+  [spec_meta] = function(view)
+    spec_meta.__index(view, "APIID")
+  end,
+  [metadata_meta] = function(view)
+    metadata_meta.__index(view, "token")
+  end,
+}
+
+function globals.pairs(view)
+  if type(view) ~= "table" then
+    error("bad argument #1 to 'pairs' (table expected, got " .. type(view) .. ")", 2)
+  end
+  local meta = getmetatable(view)
+  local complete = meta and all_fields[meta]
+  if complete then
+    complete(view)
+  end
+  return next, view, nil
+end
+
+-- === taking back what the hook changed ===
+
+local request_setters = {
+  set_headers = native.put_set_headers,
+  delete_headers = native.put_delete_headers,
+  add_params = native.put_add_params,
+  extended_params = native.put_extended_params,
+  delete_params = native.put_delete_params,
+  return_overrides = native.put_return_overrides,
+  url = native.put_url,
+  method = native.put_method,
+  raw_body = native.put_raw_body,
+}
+
+-- Showing them is all that they are for: changes have no effect, as in the original.
+local request_fixed = { headers = true, params = true, request_uri = true, scheme = true }
+
+local function unknown(what, field)
+  error(what .. " has no field `" .. tostring(field) .. "`", 0)
+end
+
+local function take_request(request)
+  for field, value in next, request do
+    local set = request_setters[field]
+    if set then
+      set(value)
+    elseif field == "body" then
+      -- A listing by `pairs` leaves both here; the bytes count then.
+      if rawget(request, "raw_body") == nil then
+        native.put_raw_body(value)
+      end
+    elseif not request_fixed[field] then
+      unknown("request", field)
+    end
+  end
+end
+
+local function take_session(session)
+  for field, value in next, session do
+    native.put_session_field(field, value)
+  end
+end
+
+local function take_response(response)
+  for field, value in next, response do
+    if field == "status_code" then
+      native.put_status_code(value)
+    elseif field == "raw_body" then
+      native.put_response_body(value)
+    elseif field == "body" then
+      if rawget(response, "raw_body") == nil then
+        native.put_response_body(value)
+      end
+    elseif field ~= "headers" and field ~= "multivalue_headers" then
+      unknown("response", field)
+    end
+  end
+  local headers = rawget(response, "headers")
+  local multivalue = rawget(response, "multivalue_headers")
+  if headers ~= nil or multivalue ~= nil then
+    native.put_response_headers(headers, multivalue)
+  end
+end
+
+local function wrong_return(name, index, value, expected)
+  local got = value == nil and "nothing" or "a " .. type(value)
+  local which = index == 1 and "returned " or "returned as value " .. index .. " "
+  error("hook `" .. name .. "` " .. which .. got .. "; expected `return " .. expected .. "`", 0)
+end
+
+-- === one call ===
+
+local function handler_of(name)
+  local handler = rawget(globals, name)
+  if type(handler) ~= "function" then
+    error("`" .. name .. "` is no longer a function", 0)
+  end
+  return handler
+end
+
+local function call_request_hook(name)
+  local handler = handler_of(name)
+  local view = setmetatable({}, request_meta)
+  local session_view = setmetatable({}, session_meta)
+  local spec = setmetatable({}, spec_meta)
+  live.request, live.session, live.spec = view, session_view, spec
+  local request, session = handler(view, session_view, spec)
+  if type(request) ~= "table" then
+    wrong_return(name, 1, request, "request, session")
+  end
+  if next(request) ~= nil then
+    take_request(request)
+  end
+  if session ~= nil then
+    if type(session) ~= "table" then
+      wrong_return(name, 2, session, "request, session")
+    end
+    if next(session) ~= nil then
+      take_session(session)
+    end
+  end
+end
+
+local function call_auth_hook(name)
+  local handler = handler_of(name)
+  local view = setmetatable({}, request_meta)
+  local session_view = setmetatable({}, session_meta)
+  local spec = setmetatable({}, spec_meta)
+  live.request, live.session, live.spec = view, session_view, spec
+  -- As in the other languages, `metadata` is the session's own.
+  local metadata_view = session_view.metadata
+  local request, session, metadata = handler(view, session_view, metadata_view, spec)
+  local expected = "request, session, metadata"
+  if type(request) ~= "table" then
+    wrong_return(name, 1, request, expected)
+  end
+  if session ~= nil and type(session) ~= "table" then
+    wrong_return(name, 2, session, expected)
+  end
+  if metadata ~= nil and type(metadata) ~= "table" then
+    wrong_return(name, 3, metadata, expected)
+  end
+  take_request(request)
+  if session == nil then
+    native.drop_session()
+  else
+    native.make_session()
+    take_session(session)
+    native.merge_metadata(metadata or metadata_view)
+  end
+end
+
+local function call_response_hook(name)
+  local handler = handler_of(name)
+  local view = setmetatable({}, request_meta)
+  local response_view = setmetatable({}, response_meta)
+  local session_view = setmetatable({}, session_meta)
+  local metadata_view = setmetatable({}, metadata_meta)
+  local spec = setmetatable({}, spec_meta)
+  live.request, live.response, live.session = view, response_view, session_view
+  live.metadata, live.spec = metadata_view, spec
+  local response = handler(view, response_view, session_view, metadata_view, spec)
+  if type(response) ~= "table" then
+    wrong_return(name, 1, response, "response")
+  end
+  if response == view then
+    -- `return request, session`, as the other hooks do: the response was edited in place.
+    response = response_view
+  end
+  take_response(response)
+end
+
+local function call_event_handler(name, event, spec)
+  live = {}
+  handler_of(name)(event, spec)
+end
+
+-- === the table `tyk` ===
+
+local tyk = { session = {} }
+globals.tyk = tyk
+
+local function current()
+  local request = live.request
+  if not request then
+    error("no request is being handled", 3)
+  end
+  return request
+end
+
+tyk.req = {
+  get_headers = function()
+    return current().headers
+  end,
+  get_header = function(name)
+    return current():get_header(name)
+  end,
+  set_header = function(name, value)
+    current():set_header(name, value)
+  end,
+  clear_header = function(name)
+    current():delete_header(name)
+  end,
+  -- There for plugins that call them; they never had a value.
+  start_time = function() end,
+  http_version = function() end,
+}
+
+function tyk.log(message, level)
+  native.log(tostring(message), level or "info")
+end
+
+function tyk.log_error(message)
+  native.log(tostring(message), "error")
+end
+
+function tyk.store_data(key, value, ttl)
+  return native.store_data(key, value, ttl or 0)
+end
+
+tyk.get_data = native.get_data
+tyk.trigger_event = native.trigger_event
+
+return call_request_hook, call_auth_hook, call_response_hook, call_event_handler
