@@ -165,7 +165,14 @@ except ImportError:
                 packages,
             )
         }
-        Err(error) => missing(format!("{}: {error}", python.display()), &[]),
+        Err(error) => missing(
+            format!(
+                "Python at {} cannot be run: {error}; install Debian's python3-dev and \
+                 python3-venv, or name a working interpreter in PYO3_PYTHON",
+                python.display()
+            ),
+            &[],
+        ),
     }
 }
 
