@@ -1,0 +1,292 @@
+//! Ends hooks that run too long, from outside of Python.
+//!
+//! Each thread that runs plugin code is a [`Worker`]. The watchdog, which never touches the
+//! interpreter, answers the waiting request when the limit has passed; a second thread
+//! injects an exception into the hook, again every 50 ms for loops that swallow it. That
+//! thread may wait for the interpreter for as long as native code holds it. The watchdog
+//! does not, so requests are answered and the log is written in any case.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::c_long;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coprocess_core::watchdog::{Overrun, Slot, Watchdog};
+use coprocess_core::{DispatchError, Host, LogLevel};
+use pyo3::prelude::*;
+
+use crate::interpreter;
+use crate::main_thread;
+use crate::native::SOURCE;
+use crate::oneshot::Reply;
+use crate::plugin::PluginState;
+use crate::pool::Pool;
+
+/// A plugin that swallows this many cuts in one run is disabled until it is loaded again.
+const MAX_SWALLOWED: u32 = 3;
+
+/// How long the interpreter may be out of reach before the log says so.
+const UNREACHABLE: Duration = Duration::from_millis(100);
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// Counts a cut that became an exception on this thread. Called from Python.
+pub(crate) fn cut_arrived() {
+    CURRENT.with_borrow(|worker| {
+        if let Some(worker) = worker {
+            worker.arrived.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+}
+
+/// What a run is about, for logs and errors.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    pub(crate) plugin: Arc<PluginState>,
+    pub(crate) name: Arc<str>,
+}
+
+/// A thread that runs plugin code.
+pub(crate) struct Worker {
+    /// Python's number for the thread.
+    ident: c_long,
+    slot: Slot,
+    run: Mutex<Option<Run>>,
+    injected: AtomicBool,
+    arrived: AtomicU32,
+}
+
+/// A run in progress.
+struct Run {
+    number: u64,
+    subject: Subject,
+    limit: Duration,
+    /// Set for runs of the pool: who waits, and how the pool counts the thread.
+    pooled: Option<Pooled>,
+    written_off: bool,
+    told: bool,
+}
+
+/// A run that the pool's bookkeeping knows.
+pub(crate) struct Pooled {
+    /// Absent for events, which nobody waits for.
+    pub(crate) reply: Option<Reply>,
+    pub(crate) brief: bool,
+}
+
+/// How a run ended.
+pub(crate) struct Ended {
+    /// An exception was injected.
+    pub(crate) cut: bool,
+    /// The request was answered and the thread counted as lost; it is back now.
+    pub(crate) written_off: bool,
+}
+
+/// The two threads that watch, and the workers that they watch.
+pub(crate) struct Deadlines {
+    host: Arc<dyn Host>,
+    pool: Arc<Pool>,
+    workers: Mutex<HashMap<u64, Weak<Worker>>>,
+    next: AtomicU64,
+    interrupts: mpsc::Sender<(Arc<Worker>, u64)>,
+    reaching: Arc<Mutex<Option<Instant>>>,
+    watchdog: OnceLock<Watchdog>,
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Begins a run. `limit` is what is left of `whole`, the limit that errors name.
+    pub(crate) fn begin(
+        &self,
+        limit: Duration,
+        whole: Duration,
+        subject: Subject,
+        pooled: Option<Pooled>,
+    ) {
+        let mut run = lock(&self.run);
+        let number = self.slot.enter(limit);
+        *run = Some(Run {
+            number,
+            subject,
+            limit: whole,
+            pooled,
+            written_off: false,
+            told: false,
+        });
+    }
+
+    /// Ends the run. An exception that was injected and has not arrived is taken back, so
+    /// that it cannot hit the next hook: it is injected under the interpreter's lock, and
+    /// only while the run is current.
+    pub(crate) fn end(&self, py: Python<'_>) -> Ended {
+        self.slot.leave();
+        let run = lock(&self.run).take();
+        let cut = self.injected.swap(false, Ordering::Relaxed);
+        if cut {
+            interpreter::set_async_exception(py, self.ident, None);
+            self.arrived.store(0, Ordering::Relaxed);
+        }
+        Ended {
+            cut,
+            written_off: run.is_some_and(|run| run.written_off),
+        }
+    }
+
+    /// Injects the exception if the run `number` still goes on.
+    fn interrupt(&self, py: Python<'_>, number: u64) {
+        let Some(main) = main_thread::running() else {
+            return;
+        };
+        // The thread ends its run with the interpreter's lock held, as we hold it now.
+        if self.slot.current() == Some(number) {
+            self.injected.store(true, Ordering::Relaxed);
+            let class = main.support.timeout.bind(py).as_any();
+            interpreter::set_async_exception(py, self.ident, Some(class));
+        }
+    }
+}
+
+// === impl Deadlines ===
+
+impl Deadlines {
+    /// Starts the two threads. They end when the value is dropped.
+    pub(crate) fn start(host: Arc<dyn Host>, pool: Arc<Pool>) -> io::Result<Arc<Self>> {
+        let (interrupts, inbox) = mpsc::channel();
+        let reaching = Arc::new(Mutex::new(None));
+        let marker = Arc::clone(&reaching);
+        thread::Builder::new()
+            .name("py-interrupt".to_owned())
+            .spawn(move || interrupt_all(&inbox, &marker))?;
+        let this = Arc::new(Self {
+            host,
+            pool,
+            workers: Mutex::new(HashMap::new()),
+            next: AtomicU64::new(0),
+            interrupts,
+            reaching,
+            watchdog: OnceLock::new(),
+        });
+        let weak = Arc::downgrade(&this);
+        let watchdog = Watchdog::start("py-watchdog", move |overrun| {
+            if let Some(this) = weak.upgrade() {
+                this.report(overrun);
+            }
+        })?;
+        let _ = this.watchdog.set(watchdog);
+        Ok(this)
+    }
+
+    /// Makes the calling thread a worker.
+    pub(crate) fn worker(&self, py: Python<'_>) -> PyResult<Arc<Worker>> {
+        let threading = py.import("threading")?;
+        let ident = threading.call_method0("get_ident")?.extract()?;
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let watchdog = self.watchdog.get().expect("set before `start` returns");
+        let worker = Arc::new(Worker {
+            ident,
+            slot: watchdog.slot(id),
+            run: Mutex::new(None),
+            injected: AtomicBool::new(false),
+            arrived: AtomicU32::new(0),
+        });
+        let mut workers = lock(&self.workers);
+        workers.retain(|_, worker| worker.strong_count() > 0);
+        workers.insert(id, Arc::downgrade(&worker));
+        CURRENT.set(Some(Arc::clone(&worker)));
+        Ok(worker)
+    }
+
+    /// What the watchdog does about a run that has passed its limit.
+    fn report(&self, overrun: &Overrun<'_>) {
+        let worker = lock(&self.workers)
+            .get(&overrun.tag)
+            .and_then(Weak::upgrade);
+        let Some(worker) = worker else { return };
+        let mut guard = lock(&worker.run);
+        let Some(run) = guard.as_mut().filter(|run| run.number == overrun.run) else {
+            return;
+        };
+        if overrun.times == 1 {
+            self.write_off(run);
+        }
+        self.tell_when_unreachable(run);
+        if worker.arrived.load(Ordering::Relaxed) >= MAX_SWALLOWED {
+            self.disable(run);
+        }
+        drop(guard);
+        // The receiver lives as long as this value.
+        let _ = self.interrupts.send((worker, overrun.run));
+    }
+
+    /// Answers the request. The thread counts as lost until it comes back by itself.
+    fn write_off(&self, run: &mut Run) {
+        let Some(pooled) = &run.pooled else { return };
+        if let Some(reply) = &pooled.reply {
+            reply.send(Err(DispatchError::TimeLimit {
+                limit: run.limit,
+                detail: format!(
+                    "; `{}` of plugin `{}` is being stopped",
+                    run.subject.name, run.subject.plugin.name
+                ),
+            }));
+        }
+        run.written_off = true;
+        self.pool.write_off(run.subject.plugin.id, pooled.brief);
+    }
+
+    fn tell_when_unreachable(&self, run: &mut Run) {
+        let since = *lock(&self.reaching);
+        let Some(waited) = since.map(|since| since.elapsed()) else {
+            return;
+        };
+        if run.told || waited < UNREACHABLE {
+            return;
+        }
+        run.told = true;
+        let Subject { plugin, name } = &run.subject;
+        let line = format!(
+            "GIL held: native code has not let go of the interpreter for {} ms while `{name}` \
+             of plugin `{}` is past its limit; all Python hooks wait",
+            waited.as_millis(),
+            plugin.name
+        );
+        self.host.log(LogLevel::Error, SOURCE, &line);
+    }
+
+    fn disable(&self, run: &Run) {
+        let Subject { plugin, name } = &run.subject;
+        let reason = format!(
+            "`{name}` of plugin `{}` swallowed {MAX_SWALLOWED} attempts to stop it",
+            plugin.name
+        );
+        if plugin.disable(&reason) {
+            let line = format!("{reason}; the plugin is disabled until it is loaded again");
+            self.host.log(LogLevel::Error, SOURCE, &line);
+        }
+    }
+}
+
+/// The thread that waits for the interpreter so that the watchdog need not.
+fn interrupt_all(inbox: &mpsc::Receiver<(Arc<Worker>, u64)>, reaching: &Mutex<Option<Instant>>) {
+    while let Ok(first) = inbox.recv() {
+        *lock(reaching) = Some(Instant::now());
+        Python::attach(|py| {
+            *lock(reaching) = None;
+            // What has piled up meanwhile is done at once; repeats do no harm.
+            for (worker, run) in std::iter::once(first).chain(inbox.try_iter()) {
+                worker.interrupt(py, run);
+            }
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

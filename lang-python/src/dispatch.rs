@@ -1,0 +1,291 @@
+//! Where a call runs: on the caller's thread, or on one of the host's.
+
+use std::cell::RefCell;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coprocess_core::{
+    DispatchError, DispatchFuture, Event, Host, InitContext, InitError, LogLevel, Object,
+};
+use pyo3::prelude::*;
+
+use crate::deadline::{Deadlines, Pooled, Subject, Worker};
+use crate::hook::{self, PyHook};
+use crate::interpreter;
+use crate::main_thread::{self, MainThread};
+use crate::native::{self, SOURCE};
+use crate::oneshot::oneshot;
+use crate::options::{Mode, Options};
+use crate::pool::{self, Job, Limits, Pool, Work};
+
+/// How long an event handler may run.
+const EVENT_LIMIT: Duration = Duration::from_secs(30);
+
+/// A started language.
+pub(crate) struct Runtime {
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) options: Options,
+    pub(crate) main: &'static MainThread,
+    pub(crate) deadlines: Arc<Deadlines>,
+    pool: Arc<Pool>,
+}
+
+thread_local! {
+    /// What this thread is when hooks run in place on it, and for which runtime.
+    static IN_PLACE: RefCell<Option<(*const Runtime, Arc<Worker>)>> = const { RefCell::new(None) };
+}
+
+impl Runtime {
+    /// Starts the interpreter if this is the first, and the threads.
+    pub(crate) fn start(context: InitContext) -> Result<Arc<Self>, InitError> {
+        let options = Options::read(&context.options)?;
+        let host = context.host;
+        native::install_host(Arc::clone(&host));
+        let main = main_thread::start(&options.program, options.path_prefix.as_deref())
+            .map_err(InitError::Interpreter)?;
+        let about = format!("Python {}", main.support.about);
+        host.log(LogLevel::Info, SOURCE, &about);
+        let runtime: Arc<OnceLock<std::sync::Weak<Self>>> = Arc::default();
+        let for_threads = Arc::clone(&runtime);
+        let limits = Limits {
+            concurrency: options.max_concurrency,
+            queue: options.queue,
+            stuck: options.max_stuck,
+        };
+        let pool = Arc::new(Pool::new(limits, move || {
+            let runtime = for_threads.get().and_then(std::sync::Weak::upgrade);
+            runtime.is_some_and(|runtime| runtime.start_thread())
+        }));
+        let cannot = |error| InitError::Interpreter(format!("cannot start a thread: {error}"));
+        pool::start_monitor(&pool).map_err(cannot)?;
+        let deadlines = Deadlines::start(Arc::clone(&host), Arc::clone(&pool)).map_err(cannot)?;
+        let started = Arc::new(Self {
+            host,
+            options,
+            main,
+            deadlines,
+            pool,
+        });
+        let _ = runtime.set(Arc::downgrade(&started));
+        Ok(started)
+    }
+
+    pub(crate) fn dispatch(&self, object: Object) -> DispatchFuture<'static> {
+        let Some(hook) = object.hook.get::<PyHook>() else {
+            return refused(DispatchError::Unavailable(format!(
+                "hook `{}` was not loaded by this language",
+                object.hook_name
+            )));
+        };
+        if let Some(reason) = hook.plugin().disabled() {
+            return refused(DispatchError::Disabled(reason.to_owned()));
+        }
+        let hook = hook.clone();
+        if self.runs_in_place(&hook) {
+            return DispatchFuture::ready(self.run_in_place(&hook, object));
+        }
+        self.run_on_thread(hook, object)
+    }
+
+    fn runs_in_place(&self, hook: &PyHook) -> bool {
+        match self.options.mode {
+            Mode::Inline => true,
+            Mode::Thread => false,
+            // A hook that is not known to be short may hold the interpreter: waiting for
+            // it here would stop the caller's other work.
+            Mode::Auto => hook.stats().is_proved() && !self.pool.has_risky_run(),
+        }
+    }
+
+    fn run_on_thread(&self, hook: PyHook, object: Object) -> DispatchFuture<'static> {
+        let (reply, answer) = oneshot();
+        let job = Job {
+            limit: object.time_limit,
+            queued: Instant::now(),
+            brief: hook.stats().is_brief(),
+            work: Work::Hook {
+                object: Box::new(object),
+                reply,
+            },
+            hook,
+        };
+        match self.pool.submit(job) {
+            Ok(()) => DispatchFuture::pending(answer),
+            Err(error) => refused(error),
+        }
+    }
+
+    fn run_in_place(&self, hook: &PyHook, object: Object) -> Result<Object, DispatchError> {
+        let limit = object.time_limit;
+        let worker = self.worker_in_place()?;
+        let began = Instant::now();
+        let outcome = Python::attach(|py| {
+            worker.begin(limit, limit, subject(hook), None);
+            let outcome = hook::run_hook(py, &self.main.support, hook, object);
+            let ended = worker.end(py);
+            cut_outcome(outcome, ended.cut, limit)
+        });
+        hook.stats().record(began.elapsed());
+        outcome
+    }
+
+    /// The calling thread as a worker; its Python thread state is kept from the first call.
+    fn worker_in_place(&self) -> Result<Arc<Worker>, DispatchError> {
+        IN_PLACE.with_borrow_mut(|kept| {
+            if let Some((runtime, worker)) = kept
+                && std::ptr::eq(*runtime, self)
+            {
+                return Ok(Arc::clone(worker));
+            }
+            if kept.is_none() {
+                interpreter::keep_thread_state();
+            }
+            let worker = Python::attach(|py| {
+                let worker = self.deadlines.worker(py);
+                worker.map_err(|error| {
+                    DispatchError::Unavailable(self.main.support.describe(py, &error))
+                })
+            })?;
+            *kept = Some((self, Arc::clone(&worker)));
+            Ok(worker)
+        })
+    }
+
+    pub(crate) fn trigger_event(&self, event: Event) {
+        let Some(hook) = event.handler.get::<PyHook>() else {
+            let line = format!("event handler `{}` is not loaded", event.handler_name);
+            return self.host.log(LogLevel::Error, SOURCE, &line);
+        };
+        let job = Job {
+            hook: hook.clone(),
+            limit: EVENT_LIMIT,
+            queued: Instant::now(),
+            brief: false,
+            work: Work::Event {
+                payload: event.payload,
+            },
+        };
+        if let Err(error) = self.pool.submit(job) {
+            let line = format!("event for `{}` is dropped: {error}", event.handler_name);
+            self.host.log(LogLevel::Error, SOURCE, &line);
+        }
+    }
+
+    /// Takes no more calls. Threads end when they have nothing to do.
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+
+    fn start_thread(self: Arc<Self>) -> bool {
+        let host = Arc::clone(&self.host);
+        let started = thread::Builder::new()
+            .name("py-host".to_owned())
+            .stack_size(pool::STACK_SIZE)
+            .spawn(move || self.serve());
+        if let Err(error) = &started {
+            let line = format!("cannot start a thread for hooks: {error}");
+            host.log(LogLevel::Error, SOURCE, &line);
+        }
+        started.is_ok()
+    }
+
+    /// The life of a host thread: attached while it works, detached while it waits, with
+    /// one Python thread state all the time.
+    fn serve(&self) {
+        Python::attach(|py| {
+            let worker = match self.deadlines.worker(py) {
+                Ok(worker) => worker,
+                Err(error) => return error.print(py),
+            };
+            loop {
+                let job = match self.pool.try_take() {
+                    Some(job) => job,
+                    None => match py.detach(|| self.pool.take()) {
+                        Some(job) => job,
+                        None => return,
+                    },
+                };
+                self.run_job(py, &worker, job);
+            }
+        });
+    }
+
+    fn run_job(&self, py: Python<'_>, worker: &Worker, job: Job) {
+        let (plugin, brief) = (job.hook.plugin().id, job.brief);
+        let left = job.limit.saturating_sub(job.queued.elapsed());
+        let pooled = |reply| Some(Pooled { reply, brief });
+        let written_off = match job.work {
+            Work::Hook { object, reply } if reply.is_awaited() => {
+                let began = Instant::now();
+                let answer = pooled(Some(reply.clone()));
+                worker.begin(left, job.limit, subject(&job.hook), answer);
+                let outcome = hook::run_hook(py, &self.main.support, &job.hook, *object);
+                let ended = worker.end(py);
+                job.hook.stats().record(began.elapsed());
+                self.log_cut(&job.hook, &outcome, ended.cut);
+                reply.send(cut_outcome(outcome, ended.cut, job.limit));
+                ended.written_off
+            }
+            // The caller has given up meanwhile.
+            Work::Hook { .. } => false,
+            Work::Event { payload } => {
+                worker.begin(job.limit, job.limit, subject(&job.hook), pooled(None));
+                let done = self.run_event(py, &job.hook, &payload);
+                let ended = worker.end(py);
+                if let Err(error) = done {
+                    let message = self.main.support.describe(py, &error);
+                    let line = format!("event handler `{}`: {message}", job.hook.name());
+                    self.host.log(LogLevel::Error, SOURCE, &line);
+                }
+                ended.written_off
+            }
+        };
+        self.pool.finished(plugin, brief, written_off);
+    }
+
+    fn run_event(&self, py: Python<'_>, hook: &PyHook, payload: &str) -> PyResult<()> {
+        let callable = hook.function.callable.bind(py);
+        let handler = self.main.support.run_event.bind(py);
+        handler.call1((callable, payload)).map(drop)
+    }
+
+    /// The request was answered when the limit passed; where the hook was is known only
+    /// now.
+    fn log_cut(&self, hook: &PyHook, outcome: &Result<Object, DispatchError>, cut: bool) {
+        if cut && let Err(DispatchError::Raised { message }) = outcome {
+            let line = format!(
+                "hook `{}` of plugin `{}` was stopped: {message}",
+                hook.name(),
+                hook.plugin().name
+            );
+            self.host.log(LogLevel::Warning, SOURCE, &line);
+        }
+    }
+}
+
+fn refused(error: DispatchError) -> DispatchFuture<'static> {
+    DispatchFuture::ready(Err(error))
+}
+
+fn subject(hook: &PyHook) -> Subject {
+    Subject {
+        plugin: Arc::clone(hook.plugin()),
+        name: Arc::clone(hook.name()),
+    }
+}
+
+/// What a run that was cut comes to: the limit, with the place where it was.
+fn cut_outcome(
+    outcome: Result<Object, DispatchError>,
+    cut: bool,
+    limit: Duration,
+) -> Result<Object, DispatchError> {
+    match outcome {
+        Err(DispatchError::Raised { message }) if cut => Err(DispatchError::TimeLimit {
+            limit,
+            detail: format!("; {message}"),
+        }),
+        other => other,
+    }
+}

@@ -1,0 +1,357 @@
+//! One hook call, on a thread that is attached to the interpreter.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use coprocess_core::{DispatchError, Object, Request, Response, Session, StringMap};
+use pyo3::exceptions::PyStopIteration;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::objects::classes::{self, MiniRequestObject, ResponseObject, SessionState};
+use crate::objects::convert;
+use crate::objects::gone;
+use crate::objects::map::StringMapView;
+use crate::objects::message::{self, Message};
+use crate::objects::record::{Class, FieldInfo, Record, SESSION_METADATA};
+use crate::objects::request::RequestRecord;
+use crate::objects::response::ResponseRecord;
+use crate::plugin::{Function, PluginCode, PluginState};
+use crate::stats::Stats;
+use crate::support::Support;
+
+/// A function of loaded code, as the gateway keeps it; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct PyHook {
+    pub(crate) code: Arc<PluginCode>,
+    pub(crate) function: Arc<Function>,
+}
+
+impl PyHook {
+    pub(crate) fn plugin(&self) -> &Arc<PluginState> {
+        &self.code.state
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.function.name
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.function.stats
+    }
+}
+
+/// What a hook is called with.
+struct Views<'py> {
+    request: Bound<'py, MiniRequestObject>,
+    session: Bound<'py, SessionState>,
+    spec: Bound<'py, StringMapView>,
+    /// For hooks with 4 or 5 parameters: the session's own metadata.
+    metadata: Option<Bound<'py, StringMapView>>,
+    /// For hooks with 5 parameters.
+    response: Option<Bound<'py, ResponseObject>>,
+}
+
+/// What a hook changed.
+struct Changed {
+    request: Request,
+    session: Option<Box<Session>>,
+    /// Absent when the hook did not look at it.
+    metadata: Option<StringMap>,
+    response: Option<Response>,
+}
+
+/// What can go wrong: in the plugin, or with what it returned.
+enum Failure {
+    Raised(PyErr),
+    Shape(String),
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Raised(error)
+    }
+}
+
+/// Runs a hook. The object comes back with what the hook changed; after an error it is
+/// lost, as the request is refused then.
+pub(crate) fn run_hook(
+    py: Python<'_>,
+    support: &Support,
+    hook: &PyHook,
+    object: Object,
+) -> Result<Object, DispatchError> {
+    // A Rust panic below Python becomes an exception there, which PyO3 turns into a panic
+    // again here.
+    let outcome = catch_unwind(AssertUnwindSafe(|| call(py, hook, object)));
+    let message = match outcome {
+        Ok(Ok(object)) => return Ok(object),
+        Ok(Err(Failure::Raised(error))) => support.describe(py, &error),
+        Ok(Err(Failure::Shape(message))) => message,
+        Err(_) => format!("hook `{}`: panic in the host, see the log", hook.name()),
+    };
+    Err(DispatchError::Raised { message })
+}
+
+fn call(py: Python<'_>, hook: &PyHook, object: Object) -> Result<Object, Failure> {
+    let function = &hook.function;
+    let had_session = object.session.is_some();
+    let had_response = object.response.is_some();
+    let session = session_view(py, object.session, &object.metadata)?;
+    let request = Message::new(Record::Request(Box::new(RequestRecord::new(
+        object.request,
+    ))));
+    let mut views = Views {
+        request: view(py, Class::Request, request)?,
+        spec: Bound::new(py, StringMapView::of_spec(Arc::clone(&object.spec)))?,
+        metadata: None,
+        response: None,
+        session,
+    };
+    if function.arity >= 4 {
+        views.metadata = Some(metadata_of(&views.session)?);
+    }
+    // A hook that does not take the response leaves it as it is.
+    let mut response = object.response;
+    if function.arity == 5 {
+        views.response = Some(response_view(py, response.take())?);
+    }
+    let result = awaited(views.invoke(function)?, function)?;
+    views.check(function, &result)?;
+    let changed = views.take_back(function, &result)?;
+    Ok(Object {
+        request: changed.request,
+        // An empty session that nobody filled is none.
+        session: changed
+            .session
+            .filter(|session| had_session || **session != Session::default()),
+        metadata: changed.metadata.unwrap_or(object.metadata),
+        response: changed.response.filter(|_| had_response).or(response),
+        ..object
+    })
+}
+
+fn view<'py, T: pyo3::PyTypeInfo>(
+    py: Python<'py>,
+    class: Class,
+    message: Message,
+) -> PyResult<Bound<'py, T>> {
+    let made = classes::instance(py, class, message)?.into_bound(py);
+    Ok(made.cast_into::<T>()?)
+}
+
+fn session_view<'py>(
+    py: Python<'py>,
+    session: Option<Box<Session>>,
+    metadata: &StringMap,
+) -> PyResult<Bound<'py, SessionState>> {
+    let mut session = match session {
+        None if metadata.is_empty() => {
+            return view(py, Class::Session, Message::unset(Class::Session));
+        }
+        session => session.unwrap_or_default(),
+    };
+    // The metadata beside a session is a copy of the session's own. Only one without the
+    // other has to be put together.
+    if session.metadata.is_empty() {
+        session.metadata.clone_from(metadata);
+    }
+    view(py, Class::Session, Message::new(Record::Session(session)))
+}
+
+fn response_view(
+    py: Python<'_>,
+    response: Option<Response>,
+) -> PyResult<Bound<'_, ResponseObject>> {
+    let message = match response {
+        None => Message::unset(Class::Response),
+        Some(response) => Message::new(Record::Response(Box::new(ResponseRecord::new(response)))),
+    };
+    view(py, Class::Response, message)
+}
+
+fn metadata_of<'py>(session: &Bound<'py, SessionState>) -> PyResult<Bound<'py, StringMapView>> {
+    let metadata = message::get(session.as_super(), metadata_field())?;
+    Ok(metadata.into_bound(session.py()).cast_into()?)
+}
+
+fn metadata_field() -> &'static FieldInfo {
+    let fields = Class::Session.fields();
+    // Fields are in number order, without gaps, from 1.
+    &fields[usize::from(SESSION_METADATA) - 1]
+}
+
+/// The result of a hook that may be `async`: such a one is run up to its end, and may not
+/// wait for anything on the way, since there is no event loop.
+fn awaited<'py>(
+    result: Bound<'py, PyAny>,
+    function: &Function,
+) -> Result<Bound<'py, PyAny>, Failure> {
+    if !function.is_async {
+        return Ok(result);
+    }
+    let py = result.py();
+    match result.call_method1(pyo3::intern!(py, "send"), (py.None(),)) {
+        Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
+            Ok(error.value(py).getattr(pyo3::intern!(py, "value"))?)
+        }
+        Err(error) => Err(error.into()),
+        Ok(_) => {
+            result.call_method0("close")?;
+            Err(Failure::Shape(format!(
+                "async hook `{}` ({}) waited for something; hooks are not run by an event \
+                 loop, use blocking calls",
+                function.name, function.location
+            )))
+        }
+    }
+}
+
+impl<'py> Views<'py> {
+    fn invoke(&self, function: &Function) -> Result<Bound<'py, PyAny>, Failure> {
+        let py = self.request.py();
+        let callable = function.callable.bind(py);
+        let (request, session, spec) = (&self.request, &self.session, &self.spec);
+        let result = match (&self.response, &self.metadata) {
+            (Some(response), Some(metadata)) => {
+                callable.call1((request, response, session, metadata, spec))
+            }
+            (None, Some(metadata)) => callable.call1((request, session, metadata, spec)),
+            _ => callable.call1((request, session, spec)),
+        };
+        Ok(result?)
+    }
+
+    /// Checks the shape of what came back.
+    fn check(&self, function: &Function, result: &Bound<'py, PyAny>) -> Result<(), Failure> {
+        let fits = match result.cast::<PyTuple>() {
+            Ok(parts) => {
+                let length_fits = match function.arity {
+                    3 => parts.len() == 2,
+                    4 => parts.len() == 3,
+                    _ => matches!(parts.len(), 2 | 3),
+                };
+                length_fits
+                    && parts.get_item(0)?.is_instance_of::<MiniRequestObject>()
+                    && is_session(&parts.get_item(1)?)
+            }
+            Err(_) => function.arity == 5 && result.is_instance_of::<ResponseObject>(),
+        };
+        if fits {
+            return Ok(());
+        }
+        let expected = match function.arity {
+            3 => "request, session",
+            4 => "request, session, metadata",
+            _ => "response",
+        };
+        let got = result.get_type().name()?.to_string();
+        let got = match result.cast::<PyTuple>() {
+            Ok(parts) => format!("a tuple of {}", parts.len()),
+            Err(_) if result.is_none() => "None".to_owned(),
+            Err(_) => format!("{got} object"),
+        };
+        Err(Failure::Shape(format!(
+            "hook `{}` ({}) must return `{expected}`, but did return {got}",
+            function.name, function.location
+        )))
+    }
+
+    /// Takes what the hook changed out of the views, which are empty afterwards.
+    fn take_back(
+        self,
+        function: &Function,
+        result: &Bound<'py, PyAny>,
+    ) -> Result<Changed, Failure> {
+        let parts = result.cast::<PyTuple>().ok();
+        let part = |index: usize| parts.and_then(|parts| parts.get_item(index).ok());
+        if let (4, Some(returned)) = (function.arity, part(2)) {
+            self.merge_metadata(&returned)?;
+        }
+        let request = self.take_request(part(0).as_ref())?;
+        let (session, metadata) = self.take_session(part(1).as_ref())?;
+        let response = match &self.response {
+            Some(own) => take_response(own, result)?,
+            None => None,
+        };
+        Ok(Changed {
+            request,
+            session,
+            metadata,
+            response,
+        })
+    }
+
+    /// A metadata object other than the session's own is merged into that.
+    fn merge_metadata(&self, returned: &Bound<'py, PyAny>) -> PyResult<()> {
+        match &self.metadata {
+            Some(own) if !own.is(returned) && !returned.is_none() => {
+                let entries = convert::string_map(returned)?;
+                own.try_borrow_mut()?.map()?.extend(entries);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take_request(&self, returned: Option<&Bound<'py, PyAny>>) -> PyResult<Request> {
+        let Some(Record::Request(own)) = message::reclaim(self.request.as_super())? else {
+            return Err(gone());
+        };
+        match returned {
+            Some(other) if !other.is(&self.request) => {
+                let other = other.cast::<Message>()?;
+                let Record::Request(other) = message::snapshot(other)? else {
+                    return Err(gone());
+                };
+                Ok(other.adopted_by(own.request))
+            }
+            _ => Ok(own.request),
+        }
+    }
+
+    /// The session, and its metadata once more when the hook may have changed that.
+    fn take_session(
+        &self,
+        returned: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Option<Box<Session>>, Option<StringMap>)> {
+        let own = self.session.as_super();
+        let mut seen = own.try_borrow()?.child(SESSION_METADATA).is_some();
+        let mut record = message::reclaim(own)?;
+        if let Some(other) = returned
+            && !other.is(&self.session)
+            && !other.is_none()
+        {
+            record = Some(message::snapshot(other.cast::<Message>()?)?);
+            seen = true;
+        }
+        let Some(Record::Session(session)) = record else {
+            return Ok((None, None));
+        };
+        let metadata = seen.then(|| session.metadata.clone());
+        Ok((Some(session), metadata))
+    }
+}
+
+fn take_response<'py>(
+    own: &Bound<'py, ResponseObject>,
+    result: &Bound<'py, PyAny>,
+) -> PyResult<Option<Response>> {
+    let mine = message::reclaim(own.as_super())?;
+    let Some(Record::Response(mine)) = mine else {
+        return Ok(None);
+    };
+    match result.cast::<ResponseObject>() {
+        Ok(other) if !other.is(own) => {
+            let Record::Response(other) = message::snapshot(other.as_super())? else {
+                return Err(gone());
+            };
+            Ok(Some(other.adopted_by(*mine)))
+        }
+        _ => Ok(Some(mine.into_response())),
+    }
+}
+
+fn is_session(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none() || value.is_instance_of::<SessionState>()
+}

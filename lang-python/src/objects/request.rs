@@ -1,0 +1,205 @@
+//! The request as a message: `MiniRequestObject` on top of the gateway's own request.
+
+use bytes::Bytes;
+use coprocess_core::{Request, ReturnOverrides, StringMap};
+use http::{HeaderMap, Method, Uri};
+
+use super::record::{Class, FieldInfo, Fields, Kind, Record, Value};
+
+pub(crate) const SET_HEADERS: u8 = 2;
+pub(crate) const DELETE_HEADERS: u8 = 3;
+pub(crate) const ADD_PARAMS: u8 = 7;
+pub(crate) const DELETE_PARAMS: u8 = 9;
+
+const HEADERS: u8 = 1;
+const BODY: u8 = 4;
+const URL: u8 = 5;
+const PARAMS: u8 = 6;
+const EXTENDED_PARAMS: u8 = 8;
+const RETURN_OVERRIDES: u8 = 10;
+const METHOD: u8 = 11;
+const REQUEST_URI: u8 = 12;
+const SCHEME: u8 = 13;
+const RAW_BODY: u8 = 14;
+
+/// The gateway's request, and what a hook wrote into fields that have no effect.
+#[derive(Debug)]
+pub(crate) struct RequestRecord {
+    pub(crate) request: Request,
+    /// `body`, `request_uri`, `scheme`: read back as written, and ignored by the gateway.
+    shadow: Vec<(u8, String)>,
+}
+
+impl RequestRecord {
+    pub(crate) fn new(request: Request) -> Self {
+        Self {
+            request,
+            shadow: Vec::new(),
+        }
+    }
+
+    /// This request as the answer to a hook that was called with `original`: what a hook
+    /// cannot change stays the original's.
+    pub(crate) fn adopted_by(self, original: Request) -> Request {
+        Request {
+            headers: original.headers,
+            uri: original.uri,
+            scheme: original.scheme,
+            raw_body_only: original.raw_body_only,
+            ..self.request
+        }
+    }
+
+    fn shadowed(&self, number: u8) -> Option<String> {
+        let entry = self.shadow.iter().find(|(other, _)| *other == number)?;
+        Some(entry.1.clone())
+    }
+
+    fn set_url(&mut self, url: String) {
+        // Writing back what was read must not count as a rewrite.
+        if url != self.request.url() {
+            self.request.url = Some(url);
+        }
+    }
+
+    fn set_method(&mut self, method: &str) -> Result<(), String> {
+        self.request.method = Method::from_bytes(method.as_bytes())
+            .map_err(|_| format!("method {method:?} is not an HTTP method"))?;
+        Ok(())
+    }
+}
+
+impl Default for RequestRecord {
+    fn default() -> Self {
+        Self::new(empty_request())
+    }
+}
+
+impl Clone for RequestRecord {
+    fn clone(&self) -> Self {
+        let of = &self.request;
+        Self {
+            request: Request {
+                headers: of.headers.clone(),
+                set_headers: of.set_headers.clone(),
+                delete_headers: of.delete_headers.clone(),
+                uri: of.uri.clone(),
+                url: of.url.clone(),
+                add_params: of.add_params.clone(),
+                extended_params: of.extended_params.clone(),
+                delete_params: of.delete_params.clone(),
+                return_overrides: of.return_overrides.clone(),
+                method: of.method.clone(),
+                scheme: of.scheme,
+                raw_body: of.raw_body.clone(),
+                raw_body_only: of.raw_body_only,
+            },
+            shadow: self.shadow.clone(),
+        }
+    }
+}
+
+/// Two requests are equal when all fields that a hook can see are.
+impl PartialEq for RequestRecord {
+    fn eq(&self, other: &Self) -> bool {
+        let (mut one, mut two) = (self.clone(), other.clone());
+        Self::FIELDS
+            .iter()
+            .all(|field| one.take(field.number) == two.take(field.number))
+    }
+}
+
+impl Fields for RequestRecord {
+    const FIELDS: &'static [FieldInfo] = &[
+        field(HEADERS, "headers", Kind::Map),
+        field(SET_HEADERS, "set_headers", Kind::Map),
+        field(DELETE_HEADERS, "delete_headers", Kind::Strings),
+        field(BODY, "body", Kind::Text),
+        field(URL, "url", Kind::Text),
+        field(PARAMS, "params", Kind::Map),
+        field(ADD_PARAMS, "add_params", Kind::Map),
+        field(EXTENDED_PARAMS, "extended_params", Kind::Map),
+        field(DELETE_PARAMS, "delete_params", Kind::Strings),
+        field(
+            RETURN_OVERRIDES,
+            "return_overrides",
+            Kind::Message(Class::Overrides),
+        ),
+        field(METHOD, "method", Kind::Text),
+        field(REQUEST_URI, "request_uri", Kind::Text),
+        field(SCHEME, "scheme", Kind::Text),
+        field(RAW_BODY, "raw_body", Kind::Bytes),
+    ];
+
+    fn take(&mut self, number: u8) -> Value {
+        if let Some(written) = self.shadowed(number) {
+            return Value::Text(written);
+        }
+        let request = &mut self.request;
+        match number {
+            HEADERS => Value::Map(request.header_view()),
+            SET_HEADERS => Value::Map(std::mem::take(&mut request.set_headers)),
+            DELETE_HEADERS => Value::Strings(std::mem::take(&mut request.delete_headers)),
+            BODY => Value::Text(request.body().to_owned()),
+            URL => Value::Text(request.url().to_owned()),
+            PARAMS => Value::Map(request.params()),
+            ADD_PARAMS => Value::Map(std::mem::take(&mut request.add_params)),
+            EXTENDED_PARAMS => Value::Map(std::mem::take(&mut request.extended_params)),
+            DELETE_PARAMS => Value::Strings(std::mem::take(&mut request.delete_params)),
+            RETURN_OVERRIDES => Value::Message(Record::Overrides(std::mem::take(
+                &mut request.return_overrides,
+            ))),
+            METHOD => Value::Text(request.method.as_str().to_owned()),
+            REQUEST_URI => Value::Text(request.request_uri().to_owned()),
+            SCHEME => Value::Text(request.scheme.to_owned()),
+            RAW_BODY => Value::Bytes(request.raw_body.clone()),
+            _ => unreachable!("field numbers come from FIELDS"),
+        }
+    }
+
+    fn put(&mut self, number: u8, value: Value) -> Result<(), String> {
+        match (number, value) {
+            (SET_HEADERS, Value::Map(map)) => self.request.set_headers = map,
+            (ADD_PARAMS, Value::Map(map)) => self.request.add_params = map,
+            (EXTENDED_PARAMS, Value::Map(map)) => self.request.extended_params = map,
+            (DELETE_HEADERS, Value::Strings(names)) => self.request.delete_headers = names,
+            (DELETE_PARAMS, Value::Strings(names)) => self.request.delete_params = names,
+            (RETURN_OVERRIDES, Value::Message(Record::Overrides(overrides))) => {
+                self.request.return_overrides = overrides;
+            }
+            (URL, Value::Text(url)) => self.set_url(url),
+            (METHOD, Value::Text(method)) => self.set_method(&method)?,
+            (RAW_BODY, Value::Bytes(body)) => self.request.raw_body = body,
+            (number, Value::Text(text)) => {
+                self.shadow.retain(|(other, _)| *other != number);
+                self.shadow.push((number, text));
+            }
+            // Edits of `headers` and `params` have no effect.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+const fn field(number: u8, name: &'static str, kind: Kind) -> FieldInfo {
+    FieldInfo { number, name, kind }
+}
+
+/// What `MiniRequestObject()` in a plugin starts from.
+fn empty_request() -> Request {
+    Request {
+        headers: HeaderMap::new(),
+        set_headers: StringMap::new(),
+        delete_headers: Vec::new(),
+        uri: Uri::default(),
+        url: None,
+        add_params: StringMap::new(),
+        extended_params: StringMap::new(),
+        delete_params: Vec::new(),
+        return_overrides: ReturnOverrides::default(),
+        method: Method::GET,
+        scheme: "http",
+        raw_body: Bytes::new(),
+        raw_body_only: false,
+    }
+}

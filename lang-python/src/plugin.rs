@@ -1,0 +1,342 @@
+//! Loaded plugin code: which files are read, which functions are found, and how the code
+//! goes away again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use coprocess_core::{Hook, HookType, LoadError, Plugin, PluginSource, SourceKind};
+use pyo3::prelude::*;
+
+use crate::deadline::{Deadlines, Subject, Worker};
+use crate::hook::PyHook;
+use crate::main_thread::MainThread;
+use crate::stats::Stats;
+
+/// What outlives the code in logs and counters.
+#[derive(Debug)]
+pub(crate) struct PluginState {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    disabled: OnceLock<String>,
+}
+
+impl PluginState {
+    /// Why the plugin may not run any more.
+    pub(crate) fn disabled(&self) -> Option<&str> {
+        self.disabled.get().map(String::as_str)
+    }
+
+    /// Switches the plugin off; whether it was on.
+    pub(crate) fn disable(&self, reason: &str) -> bool {
+        self.disabled.set(reason.to_owned()).is_ok()
+    }
+}
+
+/// A decorated function.
+pub(crate) struct Function {
+    pub(crate) name: Arc<str>,
+    pub(crate) callable: Py<PyAny>,
+    /// Positional parameters.
+    pub(crate) arity: usize,
+    pub(crate) is_event: bool,
+    pub(crate) is_async: bool,
+    /// `file:line`.
+    pub(crate) location: String,
+    pub(crate) stats: Stats,
+}
+
+/// The modules of one load, alive while the plugin or a hook of it is.
+pub(crate) struct PluginCode {
+    pub(crate) state: Arc<PluginState>,
+    generation: Option<Py<PyAny>>,
+    functions: BTreeMap<Arc<str>, Arc<Function>>,
+    problems: Vec<String>,
+    main: &'static MainThread,
+}
+
+/// Plugin code as the gateway holds it.
+pub(crate) struct PyPlugin(Arc<PluginCode>);
+
+/// What a load tells its caller on the way.
+enum Progress {
+    Importing(PathBuf),
+    Done(Box<Result<PluginCode, LoadError>>),
+}
+
+/// What loading needs of its surroundings.
+pub(crate) struct Loader {
+    pub(crate) main: &'static MainThread,
+    pub(crate) deadlines: Arc<Deadlines>,
+    pub(crate) import_timeout: Duration,
+}
+
+/// Beyond the limit, for an import that ends when it is cut.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Loader {
+    /// Loads a source on a thread of its own, which is given up when an import does not
+    /// end.
+    pub(crate) fn load(&self, source: &PluginSource) -> Result<Arc<dyn Plugin>, LoadError> {
+        let files = entry_files(source)?;
+        let (progress, told) = mpsc::channel();
+        let load = Load {
+            root: source.root.clone(),
+            files,
+            tolerant: source.kind == SourceKind::Directory,
+            main: self.main,
+            deadlines: Arc::clone(&self.deadlines),
+            limit: self.import_timeout,
+            state: Arc::new(PluginState {
+                id: next_id(),
+                name: source.name.clone(),
+                disabled: OnceLock::new(),
+            }),
+        };
+        thread::Builder::new()
+            .name("py-load".to_owned())
+            .stack_size(crate::pool::STACK_SIZE)
+            .spawn(move || {
+                let code = Python::attach(|py| load.run(py, &progress));
+                let _ = progress.send(Progress::Done(Box::new(code)));
+            })
+            .map_err(|error| LoadError::Other(format!("cannot start a thread: {error}")))?;
+        let mut current = source.root.clone();
+        loop {
+            match told.recv_timeout(self.import_timeout + GRACE) {
+                Ok(Progress::Importing(file)) => current = file,
+                Ok(Progress::Done(code)) => {
+                    return code.map(|code| Arc::new(PyPlugin(Arc::new(code))) as Arc<dyn Plugin>);
+                }
+                Err(_) => {
+                    return Err(LoadError::Other(format!(
+                        "{}: import did not end within {} ms and could not be stopped",
+                        current.display(),
+                        self.import_timeout.as_millis()
+                    )));
+                }
+            }
+        }
+    }
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The files whose functions count: the entry of a bundle, or all of a directory.
+fn entry_files(source: &PluginSource) -> Result<Vec<PathBuf>, LoadError> {
+    let is_python = |file: &&PathBuf| file.extension().is_some_and(|ending| ending == "py");
+    let all: Vec<PathBuf> = source.files.iter().filter(is_python).cloned().collect();
+    if source.kind == SourceKind::Directory {
+        return Ok(all);
+    }
+    let entry = Path::new("middleware.py");
+    match all.as_slice() {
+        [] => Err(LoadError::Other(format!(
+            "bundle `{}` has no Python file; its files are: {}",
+            source.name,
+            shown(&source.files)
+        ))),
+        files if source.files.len() > 1 && files.iter().any(|file| file == entry) => {
+            Ok(vec![entry.to_owned()])
+        }
+        _ => Ok(all),
+    }
+}
+
+fn shown(files: &[PathBuf]) -> String {
+    let names: Vec<_> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    names.join(", ")
+}
+
+/// One load in progress, on its own thread.
+struct Load {
+    root: PathBuf,
+    files: Vec<PathBuf>,
+    /// A file that fails is a problem, not the end.
+    tolerant: bool,
+    main: &'static MainThread,
+    deadlines: Arc<Deadlines>,
+    limit: Duration,
+    state: Arc<PluginState>,
+}
+
+impl Load {
+    fn run(
+        self,
+        py: Python<'_>,
+        progress: &mpsc::Sender<Progress>,
+    ) -> Result<PluginCode, LoadError> {
+        let support = &self.main.support;
+        let failed = |error: PyErr| LoadError::Other(support.describe(py, &error));
+        let worker = self.deadlines.worker(py).map_err(failed)?;
+        let root = std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone());
+        let generation = support
+            .generation
+            .call1(py, (self.state.id, root.as_os_str()))
+            .map_err(failed)?;
+        // From here on dropping `code` forgets the modules.
+        let mut code = PluginCode {
+            state: Arc::clone(&self.state),
+            generation: Some(generation.clone_ref(py)),
+            functions: BTreeMap::new(),
+            problems: Vec::new(),
+            main: self.main,
+        };
+        for file in &self.files {
+            let path = root.join(file);
+            let _ = progress.send(Progress::Importing(path.clone()));
+            let found = self.import(py, &worker, generation.bind(py), &path);
+            match found {
+                Ok(functions) => code.add(functions),
+                Err(error) if self.tolerant => code.problems.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(code)
+    }
+
+    fn import(
+        &self,
+        py: Python<'_>,
+        worker: &Worker,
+        generation: &Bound<'_, PyAny>,
+        path: &Path,
+    ) -> Result<Vec<Function>, LoadError> {
+        let file = path.display().to_string();
+        let subject = Subject {
+            plugin: Arc::clone(&self.state),
+            name: format!("import of {file}").into(),
+        };
+        worker.begin(self.limit, self.limit, subject, None);
+        let module = generation.call_method1("load", (path.as_os_str(),));
+        let ended = worker.end(py);
+        let support = &self.main.support;
+        let found = module.and_then(|module| functions(py, &support.handlers, &module));
+        found.map_err(|error| {
+            if ended.cut {
+                return LoadError::Other(format!(
+                    "{}: import did not end within {} ms",
+                    support.error_line(py, &error, &file),
+                    self.limit.as_millis()
+                ));
+            }
+            LoadError::Code {
+                file: support.error_line(py, &error, &file),
+                message: support.describe(py, &error),
+            }
+        })
+    }
+}
+
+type Described = (String, Py<PyAny>, usize, bool, bool, String);
+
+fn functions(
+    py: Python<'_>,
+    handlers: &Py<PyAny>,
+    module: &Bound<'_, PyAny>,
+) -> PyResult<Vec<Function>> {
+    let found: Vec<Described> = handlers.call1(py, (module,))?.extract(py)?;
+    let functions = found.into_iter().map(
+        |(name, callable, arity, is_event, is_async, location)| Function {
+            name: name.into(),
+            callable,
+            arity,
+            is_event,
+            is_async,
+            location,
+            stats: Stats::default(),
+        },
+    );
+    Ok(functions.collect())
+}
+
+impl PluginCode {
+    /// Adds the functions of one file; a name that is there already is replaced.
+    fn add(&mut self, functions: Vec<Function>) {
+        for function in functions {
+            let function = Arc::new(function);
+            let name = Arc::clone(&function.name);
+            let Some(before) = self.functions.insert(name, Arc::clone(&function)) else {
+                continue;
+            };
+            if !before.callable.is(&function.callable) {
+                self.problems.push(format!(
+                    "function `{}` is defined at {} and at {}; the latter counts",
+                    function.name, before.location, function.location
+                ));
+            }
+        }
+    }
+}
+
+impl Drop for PluginCode {
+    fn drop(&mut self) {
+        // May happen on any thread, a data-plane thread among them, and takes the time of
+        // a collection.
+        let functions = std::mem::take(&mut self.functions);
+        let generation = self.generation.take();
+        self.main.later(move |py| {
+            drop(functions);
+            if let Some(generation) = generation {
+                let forgotten = generation.call_method0(py, "drop");
+                if let Err(error) = forgotten {
+                    error.print(py);
+                }
+            }
+        });
+    }
+}
+
+impl Plugin for PyPlugin {
+    fn hook(&self, name: &str, _hook_type: HookType) -> Result<Hook, LoadError> {
+        let Some(function) = self.0.functions.get(name) else {
+            return Err(LoadError::UnknownHook {
+                name: name.to_owned(),
+                known: self
+                    .0
+                    .functions
+                    .keys()
+                    .map(|name| name.to_string())
+                    .collect(),
+            });
+        };
+        function.check_arity()?;
+        Ok(Hook::new(PyHook {
+            code: Arc::clone(&self.0),
+            function: Arc::clone(function),
+        }))
+    }
+
+    fn problems(&self) -> Vec<String> {
+        self.0.problems.clone()
+    }
+}
+
+impl Function {
+    fn check_arity(&self) -> Result<(), LoadError> {
+        let expected = match (self.is_event, self.arity) {
+            (true, 2) | (false, 3..=5) => return Ok(()),
+            (true, _) => "an event handler takes 2 (event, spec)",
+            (false, _) => {
+                "a hook takes 3 (request, session, spec), 4 (request, session, metadata, spec) \
+                 or 5 (request, response, session, metadata, spec)"
+            }
+        };
+        Err(LoadError::BadHook {
+            name: self.name.to_string(),
+            reason: format!(
+                "it has {} positional parameters at {}; {expected}",
+                self.arity, self.location
+            ),
+        })
+    }
+}

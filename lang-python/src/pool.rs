@@ -1,0 +1,391 @@
+//! The host's threads, and the calls that wait for one.
+//!
+//! Each plugin has a lane: so many calls at the same time, so many waiting. A call that
+//! blocks holds its thread, so another thread is started when there is work and nobody to
+//! do it. Hooks known to be brief are the exception: the thread that runs one will be back
+//! in a moment, and waking another would only make two contend for the interpreter. A
+//! monitor looks every few milliseconds whether that hope was wrong.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use coprocess_core::{DispatchError, Object};
+
+use crate::hook::PyHook;
+use crate::oneshot::Reply;
+
+/// Python recurses on the C stack in places; the system gives memory as it is used.
+pub(crate) const STACK_SIZE: usize = 8 << 20;
+
+/// How long a thread without work stays.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// How many threads stay for good once they were needed.
+const WARM: usize = 1;
+
+/// How often the monitor looks while calls wait, and how long a call may wait for a thread
+/// that was expected back at once.
+const MONITOR: Duration = Duration::from_millis(2);
+
+/// A call, or an event, for one plugin.
+pub(crate) struct Job {
+    pub(crate) hook: PyHook,
+    pub(crate) work: Work,
+    pub(crate) limit: Duration,
+    pub(crate) queued: Instant,
+    /// The hook is known to be brief.
+    pub(crate) brief: bool,
+}
+
+/// What a job asks for.
+pub(crate) enum Work {
+    Hook { object: Box<Object>, reply: Reply },
+    Event { payload: String },
+}
+
+/// What the pool was configured with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Calls of one plugin at the same time.
+    pub(crate) concurrency: usize,
+    /// Calls of one plugin that wait.
+    pub(crate) queue: usize,
+    /// Threads held by calls that do not end.
+    pub(crate) stuck: usize,
+}
+
+/// Jobs, and the threads that take them.
+pub(crate) struct Pool {
+    limits: Limits,
+    state: Mutex<State>,
+    work: Condvar,
+    monitor: Condvar,
+    /// Starts a thread that calls [`Pool::take`] until that gives nothing; says whether it
+    /// could.
+    start_thread: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<Job>,
+    lanes: HashMap<u64, Lane>,
+    /// Threads that take jobs; those written off are not among them.
+    threads: usize,
+    idle: usize,
+    /// Idle threads that were woken and have not arrived yet.
+    waking: usize,
+    brief: usize,
+    /// Threads that run a hook which is not known to be brief.
+    risky: usize,
+    stuck: usize,
+    monitor_asleep: bool,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Lane {
+    active: usize,
+    stuck: usize,
+    waiting: VecDeque<Job>,
+}
+
+impl Pool {
+    pub(crate) fn new(
+        limits: Limits,
+        start_thread: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            limits,
+            state: Mutex::new(State::default()),
+            work: Condvar::new(),
+            monitor: Condvar::new(),
+            start_thread: Box::new(start_thread),
+        }
+    }
+
+    /// Queues a job. Nothing waits here; a plugin that has too many jobs already gets the
+    /// error.
+    pub(crate) fn submit(&self, job: Job) -> Result<(), DispatchError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(DispatchError::Unavailable(
+                "Python was shut down".to_owned(),
+            ));
+        }
+        let all_stuck = state.stuck;
+        let plugin = &job.hook.plugin().name;
+        let lane = state.lanes.entry(job.hook.plugin().id).or_default();
+        if lane.stuck >= self.limits.concurrency
+            || (lane.stuck > 0 && all_stuck >= self.limits.stuck)
+        {
+            return Err(DispatchError::Overloaded(format!(
+                "{} calls of plugin `{plugin}` do not end",
+                lane.stuck
+            )));
+        }
+        if lane.active < self.limits.concurrency {
+            lane.active += 1;
+            state.ready.push_back(job);
+            self.rouse(state, false);
+            return Ok(());
+        }
+        if lane.waiting.len() >= self.limits.queue {
+            return Err(DispatchError::Overloaded(format!(
+                "{} calls of plugin `{plugin}` wait already",
+                lane.waiting.len()
+            )));
+        }
+        lane.waiting.push_back(job);
+        self.wake_monitor(&mut state);
+        Ok(())
+    }
+
+    /// Whether a hook that may compute for long, or hold the interpreter, runs now.
+    pub(crate) fn has_risky_run(&self) -> bool {
+        self.lock().risky > 0
+    }
+
+    /// A job that is there already.
+    pub(crate) fn try_take(&self) -> Option<Job> {
+        let state = self.lock();
+        self.pop(state)
+    }
+
+    /// Waits for a job; nothing when the thread is to end.
+    pub(crate) fn take(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if !state.ready.is_empty() {
+                return self.pop(state);
+            }
+            if state.closed {
+                state.threads -= 1;
+                return None;
+            }
+            state.idle += 1;
+            let (woken, timeout) = self
+                .work
+                .wait_timeout(state, IDLE)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.idle -= 1;
+            // Also after a time-out: a wake-up may have come at that moment. Counting too
+            // few wakes one thread too many, counting too many would lose a job.
+            state.waking = state.waking.saturating_sub(1);
+            if timeout.timed_out() && state.ready.is_empty() && state.threads > WARM {
+                state.threads -= 1;
+                return None;
+            }
+        }
+    }
+
+    /// The job that `take` gave is done.
+    pub(crate) fn finished(&self, plugin: u64, brief: bool, written_off: bool) {
+        let mut state = self.lock();
+        if written_off {
+            state.stuck -= 1;
+            state.threads += 1;
+        } else {
+            state.count_run(brief, false);
+        }
+        let lane = state.lanes.entry(plugin).or_default();
+        if written_off {
+            lane.stuck -= 1;
+        } else {
+            lane.active -= 1;
+        }
+        self.promote(&mut state, plugin);
+    }
+
+    /// A thread is held by a call that has passed its limit: it counts as lost until the
+    /// call ends, and another thread may take its place.
+    pub(crate) fn write_off(&self, plugin: u64, brief: bool) {
+        let mut state = self.lock();
+        state.threads -= 1;
+        state.stuck += 1;
+        state.count_run(brief, false);
+        let lane = state.lanes.entry(plugin).or_default();
+        lane.active -= 1;
+        lane.stuck += 1;
+        self.promote(&mut state, plugin);
+        self.rouse(state, true);
+    }
+
+    /// Lets the threads end when their work is done, and takes no more.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        drop(state);
+        self.work.notify_all();
+        self.monitor.notify_all();
+    }
+
+    /// Runs on a thread of its own until the pool is closed: answers calls whose limit
+    /// passed while they waited, and sees that calls which wait get a thread.
+    pub(crate) fn watch(&self) {
+        let mut state = self.lock();
+        while !state.closed {
+            let quiet =
+                state.ready.is_empty() && state.lanes.values().all(|lane| lane.waiting.is_empty());
+            if quiet {
+                state.monitor_asleep = true;
+                state = wait(&self.monitor, state);
+                state.monitor_asleep = false;
+                continue;
+            }
+            let expired = state.expired();
+            for job in &expired {
+                self.promote(&mut state, job.hook.plugin().id);
+            }
+            let stalled = state
+                .ready
+                .front()
+                .is_some_and(|job| job.queued.elapsed() > MONITOR);
+            if stalled {
+                self.rouse(state, true);
+            } else {
+                drop(state);
+            }
+            expired.into_iter().for_each(Job::expire);
+            state = self.lock();
+            if !state.closed {
+                let waited = self.monitor.wait_timeout(state, MONITOR);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+
+    fn pop(&self, mut state: MutexGuard<'_, State>) -> Option<Job> {
+        let job = state.ready.pop_front()?;
+        state.count_run(job.brief, true);
+        // Who relied on this thread coming back soon must not do so any longer.
+        if !job.brief && !state.ready.is_empty() {
+            self.rouse(state, true);
+        }
+        Some(job)
+    }
+
+    /// Moves the plugin's next waiting job to the ready ones.
+    fn promote(&self, state: &mut State, plugin: u64) {
+        let Some(lane) = state.lanes.get_mut(&plugin) else {
+            return;
+        };
+        if lane.active < self.limits.concurrency
+            && let Some(job) = lane.waiting.pop_front()
+        {
+            lane.active += 1;
+            state.ready.push_back(job);
+        } else if lane.active == 0 && lane.stuck == 0 && lane.waiting.is_empty() {
+            state.lanes.remove(&plugin);
+        }
+    }
+
+    /// Sees that a thread comes for what is ready: one that runs a brief hook and is not to
+    /// be doubted, one that sleeps, or a new one.
+    fn rouse(&self, mut state: MutexGuard<'_, State>, doubt: bool) {
+        if state.ready.is_empty() || state.waking >= state.ready.len() {
+            return;
+        }
+        if state.brief > 0 && !doubt {
+            self.wake_monitor(&mut state);
+        } else if state.idle > state.waking {
+            state.waking += 1;
+            drop(state);
+            self.work.notify_one();
+        } else {
+            state.threads += 1;
+            drop(state);
+            if !(self.start_thread)() {
+                self.lock().threads -= 1;
+            }
+        }
+    }
+
+    fn wake_monitor(&self, state: &mut State) {
+        // Notifying costs a system call even when nobody listens.
+        if state.monitor_asleep {
+            state.monitor_asleep = false;
+            self.monitor.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn count_run(&mut self, brief: bool, begins: bool) {
+        let count = if brief {
+            &mut self.brief
+        } else {
+            &mut self.risky
+        };
+        if begins {
+            *count += 1;
+        } else {
+            *count -= 1;
+        }
+    }
+
+    /// Takes out the jobs whose limit has passed, or that nobody waits for any more.
+    fn expired(&mut self) -> Vec<Job> {
+        let mut expired = Vec::new();
+        let ready = std::mem::take(&mut self.ready);
+        for job in ready {
+            if job.is_expired() {
+                if let Some(lane) = self.lanes.get_mut(&job.hook.plugin().id) {
+                    lane.active -= 1;
+                }
+                expired.push(job);
+            } else {
+                self.ready.push_back(job);
+            }
+        }
+        for lane in self.lanes.values_mut() {
+            let waiting = std::mem::take(&mut lane.waiting);
+            let (gone, kept) = waiting.into_iter().partition(Job::is_expired);
+            lane.waiting = kept;
+            expired.extend::<VecDeque<Job>>(gone);
+        }
+        expired
+    }
+}
+
+impl Job {
+    fn is_expired(&self) -> bool {
+        match &self.work {
+            Work::Hook { reply, .. } => self.queued.elapsed() >= self.limit || !reply.is_awaited(),
+            Work::Event { .. } => false,
+        }
+    }
+
+    fn expire(self) {
+        if let Work::Hook { reply, .. } = self.work {
+            reply.send(Err(DispatchError::TimeLimit {
+                limit: self.limit,
+                detail: format!(
+                    "; `{}` of plugin `{}` was never started: all its threads are busy",
+                    self.hook.name(),
+                    self.hook.plugin().name
+                ),
+            }));
+        }
+    }
+}
+
+fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    condition
+        .wait(state)
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The monitor's thread.
+pub(crate) fn start_monitor(pool: &Arc<Pool>) -> std::io::Result<()> {
+    let pool = Arc::clone(pool);
+    std::thread::Builder::new()
+        .name("py-monitor".to_owned())
+        .spawn(move || pool.watch())
+        .map(drop)
+}
