@@ -87,9 +87,13 @@ impl Gateway {
             if let Some(status) = self.child.try_wait()? {
                 // What it said last may still be on its way.
                 thread::sleep(Duration::from_millis(200));
-                return Err(
-                    format!("the gateway ended with {status}:\n{}", self.log.tail()).into(),
-                );
+                let tail = self.log.tail();
+                let hint = if tail.contains("cannot listen") {
+                    "\nchoose another port with --port"
+                } else {
+                    ""
+                };
+                return Err(format!("the gateway ended with {status}:\n{tail}{hint}").into());
             }
         }
         Err(format!(

@@ -67,9 +67,13 @@ impl Show {
     }
 }
 
-/// JSON on several lines, everything else as it is.
+/// JSON that came on one line is spread out; everything else is shown as it is.
 fn pretty(message: &Message) -> String {
-    serde_json::from_slice::<serde_json::Value>(&message.body)
+    let text = message.text();
+    if text.contains('\n') {
+        return text;
+    }
+    serde_json::from_str::<serde_json::Value>(&text)
         .and_then(|value| serde_json::to_string_pretty(&value))
-        .unwrap_or_else(|_| message.text())
+        .unwrap_or(text)
 }
