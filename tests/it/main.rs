@@ -1,1 +1,36 @@
-//! Placeholder.
+//! The black-box suite: the shipped binary, driven over real sockets.
+//!
+//! `proxy`, `edge`, `upgrade` and `reload` need no plugin. The scenarios below `coprocess` know
+//! no language; each language module runs all of them and adds what only it can do.
+
+mod edge;
+mod languages;
+mod proxy;
+mod reload;
+mod upgrade;
+
+#[cfg(feature = "coprocess")]
+#[macro_use]
+mod coprocess;
+#[cfg(all(feature = "coprocess", feature = "lua"))]
+mod lua;
+#[cfg(all(feature = "coprocess", feature = "python", feature = "lua"))]
+mod mixed;
+#[cfg(not(feature = "coprocess"))]
+mod plain;
+#[cfg(all(feature = "coprocess", feature = "python"))]
+mod python;
+#[cfg(not(all(feature = "coprocess", feature = "lua")))]
+mod without_lua;
+#[cfg(not(all(feature = "coprocess", feature = "python")))]
+mod without_python;
+
+use test_harness::GatewayBuilder;
+
+/// The executable that this suite was built with.
+const BINARY: &str = env!("CARGO_BIN_EXE_gateway");
+
+/// A gateway of the binary under test, not started yet.
+fn gateway() -> GatewayBuilder {
+    GatewayBuilder::new(BINARY)
+}

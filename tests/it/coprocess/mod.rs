@@ -1,0 +1,161 @@
+//! Plugin scenarios that know no language: a driver's name picks the fixture, and every language
+//! has to do the same.
+
+pub(crate) mod auth;
+pub(crate) mod edits;
+pub(crate) mod events;
+pub(crate) mod fail_closed;
+pub(crate) mod failures;
+pub(crate) mod hooks;
+pub(crate) mod native;
+pub(crate) mod overrides;
+pub(crate) mod reload;
+pub(crate) mod responses;
+pub(crate) mod seed;
+pub(crate) mod time_limit;
+
+use test_harness::{Definition, Gateway, Upstream};
+
+use crate::gateway;
+
+/// The name of a language, as API definitions say it.
+pub(crate) type Driver = &'static str;
+
+/// A gateway with one scenario's plugins, one API and an upstream that describes what it saw.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// The gateway.
+    pub(crate) gateway: Gateway,
+    /// The upstream of its APIs.
+    pub(crate) upstream: Upstream,
+}
+
+/// Starts a gateway whose API `api` (listening at `/api/`) is changed by `change`.
+#[track_caller]
+pub(crate) fn start(
+    driver: Driver,
+    scenario: &str,
+    change: impl Fn(Definition) -> Definition,
+) -> Setup {
+    start_with(driver, scenario, Upstream::echo(), change)
+}
+
+/// The same with an upstream of one's own.
+#[track_caller]
+pub(crate) fn start_with(
+    driver: Driver,
+    scenario: &str,
+    upstream: Upstream,
+    change: impl Fn(Definition) -> Definition,
+) -> Setup {
+    let api = change(Definition::new("api").driver(driver).upstream(&upstream));
+    let gateway = gateway().fixture(scenario, driver).api(api).start();
+    Setup { gateway, upstream }
+}
+
+/// Makes every scenario a test of the language module that calls this. A scenario that is
+/// missing from the list is dead code, which the compiler tells.
+macro_rules! scenarios {
+    ($driver:literal) => {
+        scenarios!($driver, hooks: [
+            every_hook_leaves_its_mark_in_order,
+            hooks_of_one_kind_run_in_the_order_of_their_list,
+            a_disabled_hook_does_not_run,
+            a_keyless_api_runs_pre_post_and_response_only,
+            an_api_without_hooks_is_not_touched,
+            a_hook_sees_the_request_as_it_is,
+            a_hook_sees_its_session_and_config,
+        ]);
+        scenarios!($driver, edits: [
+            headers_are_deleted_and_set,
+            parameters_are_deleted_and_set,
+            a_new_url_goes_to_the_upstream_to_the_byte,
+            a_new_method_goes_to_the_upstream,
+            bodies_are_replaced_with_their_length,
+            a_binary_body_survives_a_hook_to_the_byte,
+            a_chunked_body_is_shown_whole,
+            editing_a_view_has_no_effect,
+            a_hook_that_changes_nothing_changes_nothing,
+        ]);
+        scenarios!($driver, overrides: [
+            the_table_holds_for_pre_hooks,
+            the_table_holds_for_every_request_hook,
+            the_upstream_and_later_hooks_are_not_asked,
+            an_xml_request_is_refused_in_xml,
+            overrides_in_a_response_hook_have_no_effect,
+        ]);
+        scenarios!($driver, auth: [
+            a_token_opens_the_api,
+            no_token_is_forbidden,
+            later_hooks_see_the_session,
+            a_failing_check_is_not_authorised,
+            a_check_is_ignored_on_a_keyless_api,
+            the_older_switch_works_too,
+        ]);
+        scenarios!($driver, responses: [
+            status_body_and_headers_are_rewritten,
+            repeated_cookies_are_edited_one_by_one,
+            both_forms_of_headers_may_grow,
+            a_binary_body_is_shown_and_rewritten_to_the_byte,
+            a_body_can_be_emptied,
+            only_the_raw_body_counts,
+            a_pair_is_a_fine_answer_too,
+            an_unusable_status_is_a_middleware_error,
+            the_gateways_own_errors_are_not_shown,
+            a_response_to_head_stays_without_a_body,
+        ]);
+        scenarios!($driver, failures: [
+            a_hook_that_fails_is_a_middleware_error,
+            the_log_has_the_traceback,
+            a_failing_response_hook_is_a_middleware_error,
+            a_hook_that_fails_harms_nobody_else,
+            nothing_malformed_ever_leaves,
+        ]);
+        scenarios!($driver, fail_closed: [
+            a_function_that_does_not_exist_refuses_its_api,
+            an_auth_check_that_does_not_exist_lets_nobody_in,
+            a_file_that_does_not_parse_refuses_only_who_needs_it,
+            hooks_are_refused_while_plugins_are_off,
+            a_driver_that_nobody_knows_refuses_its_api,
+            a_missing_driver_refuses_its_api,
+        ]);
+        scenarios!($driver, time_limit: [
+            an_endless_loop_ends_at_the_limit,
+            an_endless_auth_check_lets_nobody_in,
+            an_endless_response_hook_ends_at_the_limit,
+            a_loop_that_swallows_the_cut_is_answered_in_time_too,
+            an_entry_may_have_a_limit_of_its_own,
+            an_endless_loop_slows_nobody_else,
+        ]);
+        scenarios!($driver, events: [
+            an_event_reaches_the_log_and_a_web_hook,
+            an_event_without_a_handler_is_no_error,
+            payloads_arrive_as_they_are,
+            stored_data_is_there_for_later_requests,
+            stored_data_expires,
+            what_was_never_stored_reads_as_nothing,
+            log_lines_have_the_level_that_was_asked_for,
+        ]);
+        scenarios!($driver, reload: [
+            edited_code_is_picked_up,
+            a_new_function_is_found_after_a_reload,
+            a_request_in_flight_finishes_on_the_old_code,
+            steady_load_through_hooks_sees_no_failure_during_reloads,
+            code_broken_by_an_edit_refuses_its_api_only,
+            requests_in_hooks_finish_on_sigterm,
+        ]);
+        scenarios!($driver, seed: [
+            the_first_plugin_is_seen_at_the_upstream,
+        ]);
+    };
+    ($driver:literal, $module:ident: [$($scenario:ident),* $(,)?]) => {
+        mod $module {
+            $(
+                #[test]
+                fn $scenario() {
+                    crate::coprocess::$module::$scenario($driver);
+                }
+            )*
+        }
+    };
+}

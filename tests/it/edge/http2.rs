@@ -1,0 +1,1 @@
+//! HTTP/2 towards the client, HTTP/1 towards the upstream.

@@ -1,0 +1,17 @@
+//! Python: every common scenario, and what only Python can do.
+
+scenarios!("python");
+
+mod blocking;
+mod c_abi;
+mod handlers;
+mod interpreter;
+
+#[test]
+fn the_language_is_listed() {
+    assert!(
+        crate::languages::linked()
+            .iter()
+            .any(|name| name == "python")
+    );
+}
