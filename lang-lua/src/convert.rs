@@ -1,27 +1,14 @@
 //! Between Lua tables and the maps and lists of the contract.
 
-use coprocess_core::{Header, ReturnOverrides, StringMap};
+use std::borrow::Cow;
+
+use coprocess_core::{Header, ReturnOverrides, StringMap, canonical_name};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mlua::{Error, FromLua, Lua, LuaString, Table};
 
-/// A table with string keys and values.
-pub(crate) fn from_map<'a>(
-    lua: &Lua,
-    entries: impl IntoIterator<Item = (&'a String, &'a String)>,
-) -> mlua::Result<Table> {
-    let table = lua.create_table()?;
-    for (key, value) in entries {
-        table.raw_set(key.as_str(), value.as_str())?;
-    }
-    Ok(table)
-}
+use crate::raw::tables;
 
-/// A list of strings.
-pub(crate) fn from_list(lua: &Lua, items: &[String]) -> mlua::Result<Table> {
-    lua.create_sequence_from(items.iter().map(String::as_str))
-}
-
-/// The reverse of [`from_map`]; numbers become text. `what` names the field in an error.
+/// The reverse of [`tables::from_map`]; numbers become text. `what` names the field in an error.
 pub(crate) fn to_map(table: &Table, what: &str) -> mlua::Result<StringMap> {
     let mut map = StringMap::new();
     table
@@ -33,7 +20,7 @@ pub(crate) fn to_map(table: &Table, what: &str) -> mlua::Result<StringMap> {
     Ok(map)
 }
 
-/// The reverse of [`from_list`].
+/// The reverse of [`tables::from_list`].
 pub(crate) fn to_list(table: &Table, what: &str) -> mlua::Result<Vec<String>> {
     let items: mlua::Result<Vec<String>> = table.sequence_values().collect();
     items.map_err(|error| named(what, &error))
@@ -69,33 +56,20 @@ pub(crate) fn header_text(
         .transpose()
 }
 
-fn value_text(value: &HeaderValue) -> std::borrow::Cow<'_, str> {
+fn value_text(value: &HeaderValue) -> Cow<'_, str> {
     String::from_utf8_lossy(value.as_bytes())
 }
 
 /// All headers under the names that plugins know, first value of each.
 pub(crate) fn from_headers(lua: &Lua, headers: &HeaderMap) -> mlua::Result<Table> {
-    let table = lua.create_table_with_capacity(0, headers.keys_len())?;
-    for name in headers.keys() {
-        let shown = coprocess_core::canonical_name(name);
-        table.raw_set(&*shown, &*value_text(&headers[name]))?;
-    }
-    Ok(table)
+    let pairs: Vec<_> = headers
+        .keys()
+        .map(|name| (canonical_name(name), value_text(&headers[name])))
+        .collect();
+    tables::from_pairs(lua, &pairs)
 }
 
-/// `multivalue_headers`: a list of `{key, values}`.
-pub(crate) fn from_header_list(lua: &Lua, headers: &[Header]) -> mlua::Result<Table> {
-    let list = lua.create_table_with_capacity(headers.len(), 0)?;
-    for header in headers {
-        let entry = lua.create_table_with_capacity(0, 2)?;
-        entry.raw_set("key", header.key.as_str())?;
-        entry.raw_set("values", from_list(lua, &header.values)?)?;
-        list.raw_push(entry)?;
-    }
-    Ok(list)
-}
-
-/// The reverse of [`from_header_list`].
+/// The reverse of [`tables::from_header_list`].
 pub(crate) fn to_header_list(table: &Table) -> mlua::Result<Vec<Header>> {
     let what = "multivalue_headers";
     table
@@ -121,7 +95,7 @@ pub(crate) fn from_overrides(lua: &Lua, overrides: &ReturnOverrides) -> mlua::Re
     table.raw_set("response_error", overrides.response_error.as_str())?;
     table.raw_set("response_body", overrides.response_body.as_str())?;
     table.raw_set("override_error", overrides.override_error)?;
-    table.raw_set("headers", from_map(lua, &overrides.headers)?)?;
+    table.raw_set("headers", tables::from_map(lua, &overrides.headers)?)?;
     Ok(table)
 }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use coprocess_core::{DispatchError, Host, LogLevel, Object};
 
 use crate::DRIVER;
-use crate::interrupt::Cut;
 use crate::options::Options;
 use crate::plugin::{Code, DROPPED, LuaHook};
+use crate::raw::interrupt::Cut;
 use crate::vm::{Failure, Vm};
 
 /// A plugin that goes on for this long after it was told to end, in processor time, has

@@ -25,10 +25,10 @@
 mod convert;
 mod dispatch;
 mod events;
-mod interrupt;
 mod natives;
 mod options;
 mod plugin;
+mod raw;
 mod session;
 mod source;
 mod vm;
@@ -43,6 +43,7 @@ use coprocess_core::{
 use crate::dispatch::Shared;
 use crate::events::Events;
 use crate::options::Options;
+use crate::raw::interrupt;
 
 /// What the configuration and the logs call this language.
 pub(crate) const DRIVER: &str = "lua";

@@ -10,9 +10,9 @@ use http::Method;
 use mlua::{Error, FromLuaMulti, IntoLuaMulti, Lua, LuaString, Table, Value};
 
 use crate::convert::{
-    from_header_list, from_headers, from_list, from_map, from_overrides, header_text, named,
-    to_header_list, to_list, to_map, to_overrides,
+    from_headers, from_overrides, header_text, named, to_header_list, to_list, to_map, to_overrides,
 };
+use crate::raw::tables::{from_header_list, from_list, from_map, from_pairs};
 use crate::{DRIVER, session};
 
 /// How much of the C stack a hook may use. A thread that runs Lua needs this, one level more
@@ -255,10 +255,23 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
     natives.response("response_raw_body", |lua, r, ()| {
         lua.create_string(&r.raw_body)
     })?;
-    natives.response("response_headers", |lua, r, ()| {
-        let views = response_headers(r);
-        let headers = from_map(lua, &views.headers)?;
-        Ok((headers, from_header_list(lua, &views.multivalue_headers)?))
+    natives.response("response_header", |lua, r, name: LuaString| {
+        match &r.edited_headers {
+            Some(edited) => edited
+                .headers
+                .get(&*name.to_str()?)
+                .map(|value| lua.create_string(value))
+                .transpose(),
+            None => header_text(lua, &r.headers, &name),
+        }
+    })?;
+    natives.response("response_headers", |lua, r, ()| match &r.edited_headers {
+        Some(edited) => from_map(lua, &edited.headers),
+        None => from_headers(lua, &r.headers),
+    })?;
+    natives.response("multivalue_headers", |lua, r, ()| match &r.edited_headers {
+        Some(edited) => from_header_list(lua, &edited.multivalue_headers),
+        None => from_header_list(lua, &r.header_views().multivalue_headers),
     })?;
     natives.response("put_status_code", |_, r, code| {
         r.status_code = code;
@@ -270,25 +283,27 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
     })?;
     natives.response(
         "put_response_headers",
-        |_, r, (headers, multivalue): (Option<Table>, Option<Table>)| {
-            let mut views = response_headers(r);
-            if let Some(headers) = headers {
-                views.headers = to_map(&headers, "response.headers")?;
+        |_, r, (headers, all): (Table, bool)| {
+            let map = to_map(&headers, "response.headers")?;
+            let edited = edited_headers(r);
+            if all {
+                edited.headers = map;
+            } else {
+                edited.headers.extend(map);
             }
-            if let Some(multivalue) = multivalue {
-                views.multivalue_headers = to_header_list(&multivalue)?;
-            }
-            r.edited_headers = Some(views);
             Ok(())
         },
-    )
+    )?;
+    natives.response("put_multivalue_headers", |_, r, list: Table| {
+        edited_headers(r).multivalue_headers = to_header_list(&list)?;
+        Ok(())
+    })
 }
 
-fn response_headers(response: &Response) -> ResponseHeaders {
-    response
-        .edited_headers
-        .clone()
-        .unwrap_or_else(|| response.header_views())
+fn edited_headers(response: &mut Response) -> &mut ResponseHeaders {
+    let edited = response.edited_headers.take();
+    let views = edited.unwrap_or_else(|| response.header_views());
+    response.edited_headers.insert(views)
 }
 
 /// Session, metadata and spec.
@@ -300,9 +315,9 @@ fn caller(natives: &Natives<'_>) -> mlua::Result<()> {
     })?;
     natives.object(
         "put_session_field",
-        |lua, object, (name, value): (String, Value)| {
+        |lua, object, (name, value): (LuaString, Value)| {
             let session = object.session.get_or_insert_default();
-            session::set(lua, session, &name, value)
+            session::set(lua, session, &name.to_str()?, value)
         },
     )?;
     let fields = natives.lua.create_sequence_from(session::names())?;
@@ -315,19 +330,34 @@ fn caller(natives: &Natives<'_>) -> mlua::Result<()> {
         object.session = None;
         Ok(())
     })?;
-    natives.object("merge_metadata", |_, object, table| {
+    natives.object("metadata_value", |lua, object, name: LuaString| {
+        let session = object.session.as_deref();
+        session
+            .and_then(|session| session.metadata.get(&*name.to_str().ok()?))
+            .map(|value| lua.create_string(value))
+            .transpose()
+    })?;
+    natives.object("put_metadata", |_, object, (table, all): (Table, bool)| {
         let metadata = to_map(&table, "metadata")?;
         let session = object.session.get_or_insert_default();
-        session.metadata.extend(metadata.clone());
-        object.metadata = metadata;
+        if all {
+            session.metadata = metadata;
+        } else {
+            session.metadata.extend(metadata);
+        }
         Ok(())
     })?;
+    natives.object("spec_value", |lua, object, name: LuaString| {
+        let name = name.as_bytes();
+        let found = object
+            .spec
+            .entries()
+            .find(|(key, _)| key.as_bytes() == &*name);
+        found.map(|(_, value)| lua.create_string(value)).transpose()
+    })?;
     natives.object("spec", |lua, object, ()| {
-        let table = lua.create_table_with_capacity(0, 4)?;
-        for (key, value) in object.spec.entries() {
-            table.raw_set(key, value)?;
-        }
-        Ok(table)
+        let entries: Vec<_> = object.spec.entries().collect();
+        from_pairs(lua, &entries)
     })
 }
 

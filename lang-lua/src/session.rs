@@ -3,7 +3,8 @@
 use coprocess_core::{AccessDefinition, AccessSpec, BasicAuthData, JwtData, Monitor, Session};
 use mlua::{Error, FromLua, IntoLua, Lua, Table, Value};
 
-use crate::convert::{field, from_list, from_map, named, to_list, to_map};
+use crate::convert::{field, named, to_list, to_map};
+use crate::raw::tables::{from_list, from_map};
 
 /// The fields whose Lua value is the Rust value: numbers, texts, flags.
 macro_rules! plain_fields {
@@ -91,14 +92,15 @@ pub(crate) fn set(lua: &Lua, session: &mut Session, name: &str, value: Value) ->
         ($($name:ident,)+) => {
             match name {
                 $(stringify!($name) => session.$name = take(lua, value, name)?,)+
-                _ => set_table(session, name, take(lua, value, name)?)?,
+                _ if TABLES.contains(&name) => {
+                    set_table(session, name, take(lua, value, name)?)?;
+                }
+                _ => {
+                    let text = format!("session has no field `{name}`");
+                    return Err(Error::RuntimeError(text));
+                }
             }
         };
-    }
-    if !names().any(|known| known == name) {
-        return Err(Error::RuntimeError(format!(
-            "session has no field `{name}`"
-        )));
     }
     plain_fields!(set_plain);
     Ok(())

@@ -7,7 +7,7 @@ local type, error, tostring, setmetatable = type, error, tostring, setmetatable
 local next, rawget, rawset = next, rawget, rawset
 local getmetatable, globals = getmetatable, _G
 
-local ended = " belongs to a call that has ended"
+local ended = " of a call that has ended"
 
 -- The views of the call that goes on.
 local live = {}
@@ -21,7 +21,7 @@ local function reader(what, methods, scalars, tables)
       return method
     end
     if view ~= live[what] then
-      error("this " .. what .. ended, 2)
+      error("this is the " .. what .. ended, 2)
     end
     local scalar = scalars[field]
     if scalar then
@@ -42,11 +42,71 @@ local function keep(read)
   end
 end
 
+-- === maps: a value is fetched when it is read, and what is assigned stays in the table ===
+
+local fills = {}
+
+-- `one` fetches a value by key, `all` a table of all. Once a map has to be complete, because
+-- it is listed or an entry is deleted, it becomes a plain table.
+local function map_meta(slot, one, all)
+  local meta = {}
+
+  local function check(map)
+    if map ~= live[slot] then
+      error("these are the " .. slot .. ended, 3)
+    end
+  end
+
+  fills[meta] = function(map)
+    check(map)
+    local values = all()
+    setmetatable(map, nil)
+    for key, value in next, values do
+      if rawget(map, key) == nil then
+        rawset(map, key, value)
+      end
+    end
+  end
+
+  function meta.__index(map, key)
+    check(map)
+    if type(key) == "string" then
+      return one(key)
+    end
+  end
+
+  function meta.__newindex(map, key, value)
+    if value == nil then
+      fills[meta](map)
+    end
+    rawset(map, key, value)
+  end
+
+  return meta
+end
+
+local function map_reader(slot, meta)
+  return function(view, field)
+    local map = setmetatable({}, meta)
+    live[slot] = map
+    rawset(view, field, map)
+    return map
+  end
+end
+
+local headers_meta = map_meta("request headers", native.get_header, native.headers)
+local response_headers_meta =
+  map_meta("response headers", native.response_header, native.response_headers)
+local metadata_meta = map_meta("metadata", native.metadata_value, function()
+  return native.session_field("metadata")
+end)
+local spec_meta = map_meta("spec entries", native.spec_value, native.spec)
+
 local Request = {}
 
 local function check(request)
   if request ~= live.request then
-    error("this request" .. ended, 3)
+    error("this is the request" .. ended, 3)
   end
 end
 
@@ -92,7 +152,7 @@ function Request.add_param(request, name, value)
 end
 
 local request_tables = {
-  headers = keep(native.headers),
+  headers = map_reader("request headers", headers_meta),
   params = keep(native.params),
   set_headers = keep(native.set_headers),
   delete_headers = keep(native.delete_headers),
@@ -111,17 +171,6 @@ local request_scalars = {
   raw_body = native.raw_body,
 }
 
-local function response_headers(response, field)
-  local headers, multivalue = native.response_headers()
-  if rawget(response, "headers") == nil then
-    rawset(response, "headers", headers)
-  end
-  if rawget(response, "multivalue_headers") == nil then
-    rawset(response, "multivalue_headers", multivalue)
-  end
-  return rawget(response, field)
-end
-
 local response_scalars = {
   status_code = native.status_code,
   body = native.response_body,
@@ -129,11 +178,16 @@ local response_scalars = {
 }
 
 local response_tables = {
-  headers = response_headers,
-  multivalue_headers = response_headers,
+  headers = map_reader("response headers", response_headers_meta),
+  multivalue_headers = keep(native.multivalue_headers),
 }
 
+local session_metadata = map_reader("metadata", metadata_meta)
+
 local function session_field(session, field)
+  if field == "metadata" then
+    return session_metadata(session, field)
+  end
   local value = native.session_field(field)
   if type(value) == "table" then
     rawset(session, field, value)
@@ -147,7 +201,7 @@ local metas = {
   session = {
     __index = function(session, field)
       if session ~= live.session then
-        error("this session" .. ended, 2)
+        error("this is the session" .. ended, 2)
       end
       return session_field(session, field)
     end,
@@ -156,76 +210,53 @@ local metas = {
 
 local request_meta, response_meta, session_meta = metas.request, metas.response, metas.session
 
--- Metadata and spec: filled at the first read, plain tables from then on.
-local function filled_by(what, read)
-  return {
-    __index = function(view, field)
-      if view ~= live[what] then
-        error("this " .. what .. ended, 2)
-      end
-      setmetatable(view, nil)
-      for name, value in next, read() do
-        if rawget(view, name) == nil then
-          rawset(view, name, value)
+-- === listing a view shows all of it ===
+
+local function complete_fields(...)
+  local lists = { ... }
+  return function(view)
+    for _, fields in next, lists do
+      for field in next, fields do
+        if rawget(view, field) == nil then
+          rawset(view, field, view[field])
         end
       end
-      return rawget(view, field)
-    end,
-  }
+    end
+  end
 end
 
-local spec_meta = filled_by("spec", native.spec)
-local metadata_meta = filled_by("metadata", function()
-  return native.session_field("metadata")
-end)
+fills[request_meta] = complete_fields(request_scalars, request_tables)
+fills[response_meta] = complete_fields(response_scalars, response_tables)
+fills[session_meta] = function(view)
+  for _, field in next, native.session_fields() do
+    if rawget(view, field) == nil then
+      rawset(view, field, view[field])
+    end
+  end
+end
 
--- === pairs over a view lists all of it ===
-
-local all_fields = {
-  [request_meta] = function(view)
-    for field in next, request_scalars do
-      if rawget(view, field) == nil then
-        rawset(view, field, view[field])
-      end
-    end
-    for field in next, request_tables do
-      local _ = view[field]
-    end
-  end,
-  [response_meta] = function(view)
-    for field in next, response_scalars do
-      if rawget(view, field) == nil then
-        rawset(view, field, view[field])
-      end
-    end
-    local _ = view.headers, view.multivalue_headers
-  end,
-  [session_meta] = function(view)
-    for _, field in next, native.session_fields() do
-      if rawget(view, field) == nil then
-        rawset(view, field, view[field])
-      end
-    end
-  end,
-  -- The name does not matter: reading any fills the table.
-  [spec_meta] = function(view)
-    spec_meta.__index(view, "APIID")
-  end,
-  [metadata_meta] = function(view)
-    metadata_meta.__index(view, "token")
-  end,
-}
+local function complete(view)
+  local fill = fills[getmetatable(view)]
+  if fill then
+    fill(view)
+  end
+end
 
 function globals.pairs(view)
   if type(view) ~= "table" then
     error("bad argument #1 to 'pairs' (table expected, got " .. type(view) .. ")", 2)
   end
-  local meta = getmetatable(view)
-  local complete = meta and all_fields[meta]
-  if complete then
+  if getmetatable(view) then
     complete(view)
   end
   return next, view, nil
+end
+
+function globals.next(view, key)
+  if key == nil and type(view) == "table" and getmetatable(view) then
+    complete(view)
+  end
+  return next(view, key)
 end
 
 -- === taking back what the hook changed ===
@@ -265,9 +296,21 @@ local function take_request(request)
   end
 end
 
+local function take_metadata(metadata)
+  if getmetatable(metadata) ~= metadata_meta then
+    native.put_metadata(metadata, true)
+  elseif next(metadata) ~= nil then
+    native.put_metadata(metadata, false)
+  end
+end
+
 local function take_session(session)
   for field, value in next, session do
-    native.put_session_field(field, value)
+    if field == "metadata" and type(value) == "table" then
+      take_metadata(value)
+    else
+      native.put_session_field(field, value)
+    end
   end
 end
 
@@ -286,9 +329,16 @@ local function take_response(response)
     end
   end
   local headers = rawget(response, "headers")
+  if headers ~= nil then
+    if getmetatable(headers) ~= response_headers_meta then
+      native.put_response_headers(headers, true)
+    elseif next(headers) ~= nil then
+      native.put_response_headers(headers, false)
+    end
+  end
   local multivalue = rawget(response, "multivalue_headers")
-  if headers ~= nil or multivalue ~= nil then
-    native.put_response_headers(headers, multivalue)
+  if multivalue ~= nil then
+    native.put_multivalue_headers(multivalue)
   end
 end
 
@@ -313,7 +363,7 @@ local function call_request_hook(name)
   local view = setmetatable({}, request_meta)
   local session_view = setmetatable({}, session_meta)
   local spec = setmetatable({}, spec_meta)
-  live.request, live.session, live.spec = view, session_view, spec
+  live.request, live.session, live["spec entries"] = view, session_view, spec
   local request, session = handler(view, session_view, spec)
   if type(request) ~= "table" then
     wrong_return(name, 1, request, "request, session")
@@ -336,7 +386,7 @@ local function call_auth_hook(name)
   local view = setmetatable({}, request_meta)
   local session_view = setmetatable({}, session_meta)
   local spec = setmetatable({}, spec_meta)
-  live.request, live.session, live.spec = view, session_view, spec
+  live.request, live.session, live["spec entries"] = view, session_view, spec
   -- As in the other languages, `metadata` is the session's own.
   local metadata_view = session_view.metadata
   local request, session, metadata = handler(view, session_view, metadata_view, spec)
@@ -356,7 +406,9 @@ local function call_auth_hook(name)
   else
     native.make_session()
     take_session(session)
-    native.merge_metadata(metadata or metadata_view)
+    if metadata and metadata ~= rawget(session, "metadata") then
+      native.put_metadata(metadata, false)
+    end
   end
 end
 
@@ -365,10 +417,10 @@ local function call_response_hook(name)
   local view = setmetatable({}, request_meta)
   local response_view = setmetatable({}, response_meta)
   local session_view = setmetatable({}, session_meta)
-  local metadata_view = setmetatable({}, metadata_meta)
+  local metadata_view = session_metadata(session_view, "metadata")
   local spec = setmetatable({}, spec_meta)
   live.request, live.response, live.session = view, response_view, session_view
-  live.metadata, live.spec = metadata_view, spec
+  live["spec entries"] = spec
   local response = handler(view, response_view, session_view, metadata_view, spec)
   if type(response) ~= "table" then
     wrong_return(name, 1, response, "response")

@@ -10,9 +10,9 @@ use coprocess_core::{HookType, Host};
 use mlua::chunk::ChunkMode;
 use mlua::{Error, Function, IntoLuaMulti, Lua, LuaString, StdLib, Table};
 
-use crate::interrupt::{self, Cut, InterruptibleLua, OWN_CHUNK};
 use crate::natives::{self, Calls};
 use crate::options::Options;
+use crate::raw::interrupt::{self, Cut, InterruptibleLua, OWN_CHUNK};
 use crate::source::SourceFile;
 
 const SANDBOX: &str = include_str!("sandbox.lua");

@@ -8,10 +8,6 @@
 //!
 //! This needs a LuaJIT whose compiled code looks at hooks (`LUAJIT_ENABLE_CHECKHOOK`);
 //! [`self_test`] finds out.
-#![allow(
-    unsafe_code,
-    reason = "signals, the hook and the ffi library have no safe interface"
-)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -1,0 +1,9 @@
+//! All of the crate that the compiler cannot check: signals, hooks, and tables built
+//! through Lua's own API.
+#![allow(
+    unsafe_code,
+    reason = "signals and hooks have no safe interface; the safe one for tables enters a protected call per value"
+)]
+
+pub(crate) mod interrupt;
+pub(crate) mod tables;
