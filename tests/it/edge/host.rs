@@ -22,6 +22,7 @@ fn a_missing_host_is_refused() {
 
 #[test]
 fn a_repeated_host_is_refused() {
+    let mut cases = Vec::new();
     for second in [
         "Host: a.example",
         "Host: b.example",
@@ -30,11 +31,12 @@ fn a_repeated_host_is_refused() {
         "Host : a.example",
     ] {
         let bytes = format!("GET / HTTP/1.1\r\nHost: a.example\r\n{second}\r\n\r\n");
-        check(&[Case::new(second, bytes, refused(&[400]))]);
+        cases.extend([Case::new(second, bytes, refused(&[400]))]);
         let bytes =
             format!("GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n{second}\r\n\r\n");
-        check(&[Case::new(second, bytes, refused(&[400]))]);
+        cases.extend([Case::new(second, bytes, refused(&[400]))]);
     }
+    check(&cases);
 }
 
 #[test]

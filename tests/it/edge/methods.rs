@@ -55,14 +55,16 @@ fn a_405_says_what_is_allowed() {
 
 #[test]
 fn a_method_longer_than_any_known_is_refused() {
+    let mut cases = Vec::new();
     for length in [100, 5_000, 100_000] {
         let bytes = line(&format!("{} / HTTP/1.1", "M".repeat(length)));
-        check(&[Case::new(
+        cases.extend([Case::new(
             &length.to_string(),
             bytes,
             refused(&[400, 405, 414, 431, 501]),
         )]);
     }
+    check(&cases);
 }
 
 #[test]

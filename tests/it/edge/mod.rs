@@ -113,6 +113,7 @@ impl Edge {
         let upstream = Upstream::echo();
         let api = Definition::new("edge")
             .listen("/")
+            .keep_listen_path()
             .upstream(&upstream)
             .preserve_host();
         let gateway = gateway().api(api).start();

@@ -95,7 +95,7 @@ fn a_broken_definition_is_located_and_leaves_the_other_apis_alone() {
             r#"{"api_id": "wrong", "use_keyless": 7}"#,
         )
         .start();
-    gateway.wait_for_log_with(&["broken.json", "3", "25"]);
+    gateway.wait_for_log_with(&["broken.json", "3", "26"]);
     gateway.wait_for_log_with(&["wrong.json", "use_keyless"]);
     assert_eq!(gateway.get("/good/").status, 200);
     assert_eq!(gateway.get("/b/").status, 404);
