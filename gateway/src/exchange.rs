@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use coprocess_core::Session;
-use http::Uri;
 use http::request::Parts;
+use http::{HeaderValue, Uri};
 use hyper::upgrade::OnUpgrade;
 
 use crate::api::Api;
@@ -21,14 +21,36 @@ pub struct Exchange {
     pub body: RequestBody,
     /// How many bytes of the path the listen path covers.
     pub listen_length: usize,
-    /// The peer.
-    pub client: SocketAddr,
+    /// Who sent it.
+    pub client: Peer,
     /// `http` or `https`, by how the client reached the gateway.
     pub scheme: &'static str,
     /// The caller's session, after authentication.
     pub session: Option<Box<Session>>,
     /// The client's side of an upgrade that the gateway lets through.
     pub upgrade: Option<OnUpgrade>,
+}
+
+/// The client's end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// The address as text, made once per connection: every request upstream carries it.
+    pub text: HeaderValue,
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// The peer at `address`. IPv4 reached through an IPv6 socket is IPv4.
+    pub fn new(address: SocketAddr) -> Self {
+        let text = address.ip().to_canonical().to_string();
+        Self {
+            address,
+            text: HeaderValue::try_from(text).expect("an IP address is ASCII"),
+        }
+    }
 }
 
 // === impl Exchange ===

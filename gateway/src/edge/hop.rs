@@ -60,8 +60,7 @@ fn is_end_to_end(name: &HeaderName) -> bool {
 pub fn strip_request(headers: &mut HeaderMap) {
     let trailers = headers.get(header::TE).is_some_and(accepts_trailers);
     strip_common(headers);
-    headers.remove(header::PROXY_AUTHORIZATION);
-    if headers.remove(header::TE).is_some() && trailers {
+    if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
@@ -71,17 +70,37 @@ pub fn strip_request(headers: &mut HeaderMap) {
 pub fn strip_response(headers: &mut HeaderMap) {
     remove_nominated(headers);
     strip_common(headers);
-    headers.remove(header::PROXY_AUTHENTICATE);
-    headers.remove(header::TE);
 }
 
 fn strip_common(headers: &mut HeaderMap) {
+    // Looking through the few names of a message once is cheaper than six look-ups that
+    // mostly find nothing.
+    if !headers.keys().any(is_for_one_hop) {
+        return;
+    }
     headers.remove(header::CONNECTION);
     headers.remove(&KEEP_ALIVE);
     headers.remove(&PROXY_CONNECTION);
     headers.remove(&HTTP2_SETTINGS);
     headers.remove(header::UPGRADE);
     headers.remove(header::TRANSFER_ENCODING);
+    headers.remove(header::PROXY_AUTHORIZATION);
+    headers.remove(header::PROXY_AUTHENTICATE);
+    headers.remove(header::TE);
+}
+
+fn is_for_one_hop(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::UPGRADE
+            | header::TRANSFER_ENCODING
+            | header::TE
+            | header::PROXY_AUTHORIZATION
+            | header::PROXY_AUTHENTICATE
+    ) || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+        || *name == HTTP2_SETTINGS
 }
 
 fn accepts_trailers(value: &HeaderValue) -> bool {

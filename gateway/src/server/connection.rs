@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use super::request::Worker;
+use crate::exchange::Peer;
 
 /// What a client gets that began a request and did not end its head in time.
 const TIMEOUT_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n\
@@ -33,6 +34,7 @@ pub(super) async fn serve(
 ) {
     // A failure to set the option costs speed, not correctness.
     let _ = stream.set_nodelay(true);
+    let peer = &Peer::new(peer);
     if let Some((stream, begun)) = serve_http1(stream, peer, &worker, stopped.clone()).await {
         serve_http2(stream, begun, peer, worker, stopped).await;
     }
@@ -42,14 +44,14 @@ pub(super) async fn serve(
 /// out to speak HTTP/2.
 async fn serve_http1(
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: &Peer,
     worker: &Rc<Worker>,
     mut stopped: watch::Receiver<bool>,
 ) -> Option<(TcpStream, Bytes)> {
     let options = &worker.config.http_server_options;
     let service = service_fn(|request| {
-        let worker = Rc::clone(worker);
-        async move { Ok::<_, Infallible>(worker.handle(request, peer).await) }
+        let answer = Rc::clone(worker).handle(request, peer);
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -67,7 +69,7 @@ async fn serve_http1(
         }
     };
     let error = outcome.err()?;
-    debug!(%peer, %error, "Connection ended with an error.");
+    debug!(peer = %peer.address, %error, "Connection ended with an error.");
     let parts = connection.into_parts()?;
     let mut stream = parts.io.into_inner();
     if error.is_parse_version_h2() {
@@ -84,14 +86,14 @@ async fn serve_http1(
 async fn serve_http2(
     stream: TcpStream,
     begun: Bytes,
-    peer: SocketAddr,
+    peer: &Peer,
     worker: Rc<Worker>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let header_bytes = worker.config.http_server_options.max_request_header_bytes;
     let service = service_fn(|request| {
-        let worker = Rc::clone(&worker);
-        async move { Ok::<_, Infallible>(worker.handle(request, peer).await) }
+        let answer = Rc::clone(&worker).handle(request, peer);
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let (reader, writer) = stream.into_split();
     let io = TokioIo::new(tokio::io::join(Cursor::new(begun).chain(reader), writer));
@@ -111,7 +113,7 @@ async fn serve_http2(
         }
     };
     if let Err(error) = outcome {
-        debug!(%peer, %error, "Connection ended with an error.");
+        debug!(peer = %peer.address, %error, "Connection ended with an error.");
     }
 }
 

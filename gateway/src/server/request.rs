@@ -1,11 +1,11 @@
 //! One request, from the connection to its answer.
 
-use std::net::SocketAddr;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 use coprocess_core::Session;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -19,7 +19,7 @@ use crate::chain::Flow;
 use crate::config::Config;
 use crate::edge::{self, Policy, Verdict};
 use crate::error::{ErrorFormat, ErrorStyle, ProxyError, plain};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Peer};
 use crate::upstream::body::{RequestBody, ResponseBody};
 use crate::upstream::{Upstream, tunnel};
 
@@ -35,10 +35,21 @@ pub(super) struct Seed {
 pub(super) struct Worker {
     pub(super) config: Arc<Config>,
     pub(super) upstream: Upstream,
-    table: Arc<ArcSwap<ApiTable>>,
+    /// Remembers the newest table, so that a look at it is not a write to shared memory.
+    table: RefCell<Cache<Arc<ArcSwap<ApiTable>>, Arc<ApiTable>>>,
     router: axum::Router,
     control: Handle,
     policy: Policy,
+}
+
+/// What becomes of a request, as far as that is known without waiting.
+enum Begun {
+    /// It goes through an API's chain.
+    Exchange(Box<Exchange>),
+    /// It is for the control plane.
+    Control(Box<Request<Incoming>>),
+    /// It is answered already.
+    Answered(Box<Response<ResponseBody>>),
 }
 
 impl Worker {
@@ -57,7 +68,7 @@ impl Worker {
         Self {
             config,
             upstream,
-            table,
+            table: RefCell::new(Cache::new(table)),
             router,
             control,
             policy,
@@ -65,59 +76,65 @@ impl Worker {
     }
 
     /// Answers a request. Every failure becomes an answer here, and only here.
-    pub(super) async fn handle(
+    ///
+    /// What needs no waiting is done before there is a future: a future is as large as all
+    /// that it may hold, and this one is moved for every request.
+    pub(super) fn handle(
         self: Rc<Self>,
         request: Request<Incoming>,
-        client: SocketAddr,
-    ) -> Response<ResponseBody> {
-        // The table may be swapped while the request runs; it goes on with this one.
+        peer: &Peer,
+    ) -> impl Future<Output = Response<ResponseBody>> + use<> {
         let content_type = request.headers().get(header::CONTENT_TYPE);
         let style = ErrorStyle {
             format: ErrorFormat::for_content_type(content_type),
             hide_generator: self.config.hide_generator_header,
             close: self.config.close_connections,
         };
-        match self.answer(request, client).await {
-            Ok(response) => response,
-            Err(error) => {
+        let client = peer.address;
+        let begun = self.begin(request, peer);
+        async move {
+            let outcome = match begun {
+                Ok(Begun::Exchange(mut exchange)) => self.process(&mut exchange).await,
+                // Boxed, like everything that most requests do not need.
+                Ok(Begun::Control(request)) => Box::pin(self.hand_over(*request)).await,
+                Ok(Begun::Answered(response)) => Ok(*response),
+                Err(error) => Err(error),
+            };
+            outcome.unwrap_or_else(|error| {
                 debug!(%client, %error, "Request refused.");
                 error.into_response(&style)
-            }
+            })
         }
     }
 
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        client: SocketAddr,
-    ) -> Result<Response<ResponseBody>, ProxyError> {
+    fn begin(&self, request: Request<Incoming>, peer: &Peer) -> Result<Begun, ProxyError> {
         let (mut head, body) = request.into_parts();
         if edge::check(&mut head, self.policy)? == Verdict::AnswerHere {
-            return Ok(options_answer());
+            return Ok(Begun::Answered(Box::new(options_answer())));
         }
         if admin::owns_path(&self.config, head.uri.path()) {
-            return self.hand_over(Request::from_parts(head, body)).await;
+            return Ok(Begun::Control(Box::new(Request::from_parts(head, body))));
         }
-        let table = self.table.load_full();
+        // The table may be swapped while the request runs; it goes on with its API.
+        let mut table = self.table.borrow_mut();
         let (api, listen_length) = table
+            .load()
             .router
             .find(head.uri.path())
             .ok_or(ProxyError::RouteNotFound)?;
         let wants_upgrade =
             self.config.http_server_options.enable_websockets && tunnel::is_wanted(&head);
         let upgrade = head.extensions.remove().filter(|_| wants_upgrade);
-        let mut exchange = Exchange {
+        Ok(Begun::Exchange(Box::new(Exchange {
             api: Arc::clone(api),
             head,
             body: RequestBody::incoming(body),
             listen_length,
-            client,
+            client: peer.clone(),
             scheme: "http",
             session: None,
             upgrade,
-        };
-        drop(table);
-        self.process(&mut exchange).await
+        })))
     }
 
     async fn process(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
@@ -128,7 +145,7 @@ impl Worker {
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             for hook in &api.response_hooks {
-                response = hook.run_on_response(exchange, response).await?;
+                response = Box::pin(hook.run_on_response(exchange, response)).await?;
             }
         }
         add_limits(response.headers_mut(), exchange.session.as_deref());

@@ -6,6 +6,7 @@ pub mod target;
 pub(crate) mod tunnel;
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
@@ -52,7 +53,7 @@ impl Upstream {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let state = exchange.body.stream_state();
-        let api = std::sync::Arc::clone(&exchange.api);
+        let api = Arc::clone(&exchange.api);
         let upgrade = exchange.upgrade.take();
         let request = self.prepare(exchange, upgrade.is_some())?;
         let sending = self.send(&api.target, request, upgrade.is_some());
@@ -150,7 +151,7 @@ impl Upstream {
             let fresh = kept.is_none();
             let mut sender = match kept {
                 Some(sender) => sender,
-                None => pool::connect(target, upgrade).await?,
+                None => Box::pin(pool::connect(target, upgrade)).await?,
             };
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, sender)),
@@ -210,14 +211,20 @@ fn classify(error: &hyper::Error) -> ProxyError {
 
 fn append_forwarded_for(headers: &mut HeaderMap, exchange: &Exchange) {
     static NAME: http::HeaderName = http::HeaderName::from_static("x-forwarded-for");
-    let mut list = Vec::with_capacity(40);
-    for known in headers.get_all(&NAME) {
-        list.extend_from_slice(known.as_bytes());
-        list.extend_from_slice(b", ");
+    let client = &exchange.client.text;
+    if !headers.contains_key(&NAME) {
+        headers.insert(NAME.clone(), client.clone());
+        return;
     }
-    let client = exchange.client.ip().to_canonical();
-    list.extend_from_slice(client.to_string().as_bytes());
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
-        headers.insert(NAME.clone(), value);
-    }
+    let known: Vec<&[u8]> = headers
+        .get_all(&NAME)
+        .iter()
+        .chain([client])
+        .map(HeaderValue::as_bytes)
+        .collect();
+    let list = HeaderValue::from_maybe_shared(bytes::Bytes::from(known.join(&b", "[..])));
+    headers.insert(
+        NAME.clone(),
+        list.expect("values joined by a comma are a value"),
+    );
 }
