@@ -38,7 +38,9 @@ pub struct Policy {
 /// Checks a request and brings it into the form that the rest of the gateway relies on.
 pub fn check(head: &mut Parts, policy: Policy) -> Result<Verdict, ProxyError> {
     check_method(head)?;
-    if head.version != Version::HTTP_2 {
+    if head.version == Version::HTTP_2 {
+        join_cookies(&mut head.headers);
+    } else {
         check_transfer_encoding(&head.headers)?;
     }
     check_expect(&head.headers)?;
@@ -107,6 +109,23 @@ fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), ProxyError> {
     Err(ProxyError::Malformed(
         "Transfer-Encoding is other than a single `chunked`",
     ))
+}
+
+/// HTTP/2 clients may split `Cookie` to compress it better; HTTP/1 has one field of that
+/// name (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() > 1 {
+        let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]));
+        headers.insert(
+            header::COOKIE,
+            joined.expect("values joined by `; ` are a value"),
+        );
+    }
 }
 
 fn check_expect(headers: &HeaderMap) -> Result<(), ProxyError> {
@@ -262,6 +281,17 @@ mod tests {
         let (found, head) = verdict(more).unwrap();
         assert_eq!(found, Verdict::Forward);
         assert_eq!(head.headers["max-forwards"], "2");
+    }
+
+    #[test]
+    fn split_cookies_are_joined() {
+        let request = Request::get("http://a.example/")
+            .version(Version::HTTP_2)
+            .header("cookie", "a=1")
+            .header("cookie", "b=2");
+        let (_, head) = verdict(request).unwrap();
+        assert_eq!(head.headers["cookie"], "a=1; b=2");
+        assert_eq!(head.headers.get_all("cookie").iter().count(), 1);
     }
 
     #[test]
