@@ -17,10 +17,26 @@ jit = {
 }
 raw_getmetatable("").__metatable = "string"
 
+-- Code in pieces is put together here: LuaJIT would ask for them from within its compiler,
+-- where a function that is cut leaves the VM deaf to the next cut.
+local function whole(piece)
+  local pieces = {}
+  for text in piece do
+    if type(text) ~= "string" then
+      error("reader function must return a string", 3)
+    end
+    if text == "" then
+      break
+    end
+    pieces[#pieces + 1] = text
+  end
+  return concat(pieces)
+end
+
 -- Only text is code.
 function load(chunk, name, _, ...)
   if type(chunk) == "function" then
-    native.check_stack()
+    chunk, name = whole(chunk), name or "=(load)"
   end
   if select("#", ...) > 0 then
     return raw_load(chunk, name, "t", (...))

@@ -162,6 +162,10 @@ impl Vm {
                 "{text} (coprocess_options.lua_memory_limit_mb is {})",
                 self.memory_limit >> 20
             )),
+            // LuaJIT does not collect when memory runs out: the next call would meet the limit.
+            other if self.lua().used_memory() > self.memory_limit / 4 * 3 => {
+                Failure::Memory(error_text(other))
+            }
             other => Failure::Raised(error_text(other)),
         }
     }

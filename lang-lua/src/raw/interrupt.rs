@@ -79,7 +79,7 @@ static TARGETS: LazyLock<Mutex<HashMap<u64, Arc<Target>>>> = LazyLock::new(Mutex
 
 /// Makes a VM. `with_ffi` adds LuaJIT's `ffi` library, which can read and write all memory.
 pub(crate) fn new_lua(libraries: StdLib, with_ffi: bool) -> mlua::Result<InterruptibleLua> {
-    // Panics of our callbacks pass through `pcall` to the dispatch, which reports them.
+    // A panic of a callback is an error in Lua and a panic again where Lua was called.
     let options = LuaOptions::new().catch_rust_panics(true);
     let lua = if with_ffi {
         // SAFETY: the operator has allowed `ffi` and with it code that can break the process;
@@ -301,7 +301,8 @@ extern "C" fn on_signal(_signal: c_int) {
 /// The hook: LuaJIT calls it between two instructions of whatever coroutine runs.
 ///
 /// Hooks rest while a hook runs, and the handler of an `xpcall` would run before this one is
-/// left; the sandbox has an `xpcall` of its own for that reason.
+/// left; and LuaJIT's compiler forgets that it was left when it calls a reader function.
+/// The sandbox has an `xpcall` and a `load` of its own for these reasons.
 unsafe extern "C-unwind" fn raise(state: *mut lua_State, _activation: *mut ffi::lua_Debug) {
     note_place(state);
     // SAFETY: called by LuaJIT with a valid state and room for some values; nothing in this

@@ -1,0 +1,5 @@
+//! Plugins made from text, run the way the gateway runs them.
+
+mod plugin;
+mod sandbox;
+mod views;

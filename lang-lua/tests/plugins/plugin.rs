@@ -1,0 +1,124 @@
+//! A plugin made from text, and a way to run its hooks.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use coprocess_core::{
+    CoProcessLanguage, DispatchError, HookType, Host, HostError, InitContext, LogLevel, Object,
+    Plugin, PluginSource, Request, ReturnOverrides, SourceKind, Spec, StringMap,
+};
+use http::{HeaderMap, HeaderValue, Method, Uri};
+
+/// A language of its own with one plugin, `plugin.lua`.
+pub(crate) struct Fixture {
+    language: lang_lua::Lua,
+    pub(crate) plugin: Arc<dyn Plugin>,
+}
+
+impl Fixture {
+    pub(crate) fn new(code: &str) -> Self {
+        // Machines under load must not fail what is not about limits.
+        Self::with_options(code, r#"{"lua_burst_ms": 10000}"#)
+    }
+
+    pub(crate) fn with_options(code: &str, options: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("lang-lua-{}-{count}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&root).expect("a temporary folder");
+        std::fs::write(root.join("plugin.lua"), code).expect("a temporary file");
+        let language = lang_lua::Lua::default();
+        let context = InitContext {
+            host: Arc::new(Quiet),
+            options: serde_json::from_str(options).expect("options are JSON"),
+            plugin_directory: root.clone(),
+            workers: 1,
+        };
+        language.init(context).expect("lua starts");
+        let source = PluginSource {
+            name: "plugin".to_owned(),
+            root: root.clone(),
+            files: vec![PathBuf::from("plugin.lua")],
+            kind: SourceKind::Directory,
+        };
+        let plugin = language.load(&source).expect("the plugin loads");
+        std::fs::remove_dir_all(root).expect("the folder is ours");
+        Self { language, plugin }
+    }
+
+    pub(crate) fn object(&self, name: &str, hook_type: HookType) -> Object {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static("api.example.com"));
+        headers.insert("x-request-id", HeaderValue::from_static("id-1"));
+        Object {
+            hook_type,
+            hook_name: name.into(),
+            hook: self
+                .plugin
+                .hook(name, hook_type)
+                .expect("the function exists"),
+            request: Request {
+                headers,
+                set_headers: StringMap::new(),
+                delete_headers: Vec::new(),
+                uri: Uri::from_static("/things?a=1"),
+                url: None,
+                add_params: StringMap::new(),
+                extended_params: StringMap::new(),
+                delete_params: Vec::new(),
+                return_overrides: ReturnOverrides::default(),
+                method: Method::GET,
+                scheme: "http",
+                raw_body: Bytes::from_static(b"body"),
+                raw_body_only: false,
+            },
+            session: None,
+            metadata: StringMap::new(),
+            spec: Arc::new(Spec::default()),
+            response: None,
+            time_limit: Duration::from_secs(30),
+        }
+    }
+
+    pub(crate) fn dispatch(&self, object: Object) -> Result<Object, DispatchError> {
+        let dispatch = pin!(self.language.dispatch(object));
+        match dispatch.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => panic!("lua runs in place"),
+        }
+    }
+
+    pub(crate) fn run(&self, name: &str) -> Result<Object, DispatchError> {
+        self.dispatch(self.object(name, HookType::Pre))
+    }
+
+    pub(crate) fn run_within(&self, name: &str, limit: Duration) -> Result<Object, DispatchError> {
+        let mut object = self.object(name, HookType::Pre);
+        object.time_limit = limit;
+        self.dispatch(object)
+    }
+}
+
+struct Quiet;
+
+impl Host for Quiet {
+    fn log(&self, _level: LogLevel, _source: &str, _message: &str) {}
+
+    fn emit_event(&self, _name: &str, _payload: &str) {}
+
+    fn store_data(&self, _key: &str, _value: &[u8], _ttl: i64) -> Result<(), HostError> {
+        Err(HostError::Storage("away".to_owned()))
+    }
+
+    fn get_data(&self, key: &str) -> Result<Option<Bytes>, HostError> {
+        assert_ne!(key, "panic", "a deliberate panic");
+        Ok(None)
+    }
+}

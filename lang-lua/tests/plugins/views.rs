@@ -1,0 +1,320 @@
+//! The ways in which Lua code may read and change what it is given.
+
+use std::sync::Arc;
+
+use crate::plugin::Fixture;
+use bytes::Bytes;
+use coprocess_core::{HookType, Object, Response, Session, Spec};
+use http::{HeaderMap, HeaderValue};
+
+/// What a hook with this body makes of an object.
+fn after(hook_type: HookType, body: &str, prepare: impl FnOnce(&mut Object)) -> Object {
+    let arguments = match hook_type {
+        HookType::CustomKeyCheck => "request, session, metadata, spec",
+        HookType::Response => "request, response, session, metadata, spec",
+        _ => "request, session, spec",
+    };
+    let fixture = Fixture::new(&format!("function hook({arguments})\n{body}\nend"));
+    let mut object = fixture.object("hook", hook_type);
+    prepare(&mut object);
+    match fixture.dispatch(object) {
+        Ok(object) => object,
+        Err(error) => panic!("{body}: {error}"),
+    }
+}
+
+fn pre(body: &str) -> Object {
+    after(HookType::Pre, body, |_| ())
+}
+
+#[test]
+fn headers_can_be_set_in_each_style() {
+    for style in [
+        "request.set_headers['X-A'] = 'set'",
+        "request.set_headers = { ['X-A'] = 'set' }",
+        "request:set_header('X-A', 'set')",
+        "request:add_header('X-A', 'set')",
+        "tyk.req.set_header('X-A', 'set')",
+        "request:set_header('X-A', 'first') request.set_headers['X-A'] = 'set'",
+        "request.set_headers['X-A'] = 'first' request:set_header('X-A', 'set')",
+        "local set = request.set_headers set['X-A'] = 'set'",
+        "request.set_headers['X-B'] = 1 request.set_headers['X-B'] = nil request:set_header('X-A', 'set')",
+    ] {
+        let object = pre(&format!("{style}\nreturn request, session"));
+        let set: Vec<_> = object.request.set_headers.into_iter().collect();
+        assert_eq!(set, [("X-A".to_owned(), "set".to_owned())], "{style}");
+    }
+    let object =
+        pre("request.set_headers['X-A'] = 1 request:set_header('X-B', 2.5) return request");
+    assert_eq!(object.request.set_headers["X-A"], "1");
+    assert_eq!(object.request.set_headers["X-B"], "2.5");
+}
+
+#[test]
+fn headers_can_be_deleted_in_each_style() {
+    for style in [
+        "request.delete_headers = { 'X-A', 'X-B' }",
+        "table.insert(request.delete_headers, 'X-A') table.insert(request.delete_headers, 'X-B')",
+        "request:delete_header('X-A') request:delete_header('X-B')",
+        "tyk.req.clear_header('X-A') tyk.req.clear_header('X-B')",
+        "request:delete_header('X-A') request.delete_headers[2] = 'X-B'",
+        "request.delete_headers[1] = 'X-A' request:delete_header('X-B')",
+    ] {
+        let object = pre(&format!("{style}\nreturn request, session"));
+        assert_eq!(object.request.delete_headers, ["X-A", "X-B"], "{style}");
+    }
+}
+
+#[test]
+fn a_list_that_is_an_empty_table_is_empty() {
+    let object = pre("request.delete_headers = {} request.add_params = {} return request");
+    assert!(object.request.delete_headers.is_empty());
+    assert!(object.request.add_params.is_empty());
+}
+
+#[test]
+fn headers_can_be_listed_and_looked_up() {
+    let list = "local names = {}\n\
+                for name, value in LIST do names[#names + 1] = name .. '=' .. value end\n\
+                table.sort(names)\n\
+                request:set_header('X-All', table.concat(names, ' '))\nreturn request";
+    for way in [
+        "pairs(request.headers)",
+        "next, request.headers",
+        "pairs(tyk.req.get_headers())",
+    ] {
+        let object = pre(&list.replace("LIST", way));
+        let all = &object.request.set_headers["X-All"];
+        assert_eq!(all, "Host=api.example.com X-Request-Id=id-1", "{way}");
+    }
+    let object = pre(
+        "request:set_header('X-A', request.headers['X-Request-Id'])\n\
+                      request:set_header('X-B', request.headers['x-request-id'])\n\
+                      request:set_header('X-C', tostring(request.headers['X-None']))\n\
+                      request:set_header('X-D', tostring(request.headers['not a name']))\n\
+                      request:set_header('X-E', tostring(request.headers[1]))\nreturn request",
+    );
+    let values: Vec<_> = object.request.set_headers.values().collect();
+    assert_eq!(values, ["id-1", "id-1", "nil", "nil", "nil"]);
+}
+
+#[test]
+fn editing_what_only_shows_has_no_effect() {
+    let object = pre(
+        "request.headers['X-Request-Id'] = 'other' request.headers['Host'] = nil\n\
+                      request.params['a'] = '2' request.scheme = 'https'\nreturn request",
+    );
+    assert_eq!(object.request.headers["x-request-id"], "id-1");
+    assert_eq!(object.request.headers.len(), 2);
+    assert!(object.request.set_headers.is_empty());
+    assert_eq!(object.request.scheme, "http");
+}
+
+#[test]
+fn a_returned_copy_counts_like_the_original() {
+    let object = pre(
+        "local copy = {}\nfor field, value in pairs(request) do copy[field] = value end\n\
+                      copy.set_headers = { ['X-A'] = copy.url }\ncopy.method = 'PATCH'\n\
+                      return copy, session",
+    );
+    assert_eq!(object.request.set_headers["X-A"], "/things?a=1");
+    assert_eq!(object.request.method, "PATCH");
+    assert_eq!(object.request.url, None);
+    assert_eq!(object.request.raw_body, "body");
+    assert_eq!(object.request.return_overrides.response_code, -1);
+    let object = pre("return { delete_params = { 'a' } }, {}");
+    assert_eq!(object.request.delete_params, ["a"]);
+}
+
+#[test]
+fn the_body_can_be_replaced_as_text_or_bytes() {
+    for (code, body) in [
+        ("request.body = 'new'", "new"),
+        ("request.raw_body = 'new'", "new"),
+        ("request.body = 'text' request.raw_body = 'bytes'", "bytes"),
+        ("request.body = request.body .. '!'", "body!"),
+        ("request.raw_body = ''", ""),
+    ] {
+        let object = pre(&format!("{code} return request"));
+        assert_eq!(object.request.raw_body, body, "{code}");
+    }
+}
+
+#[test]
+fn a_body_that_did_not_change_stays_shared() {
+    let body = Bytes::from(vec![b'x'; 100]);
+    let shared = body.clone();
+    let object = after(
+        HookType::Pre,
+        "request.raw_body = request.raw_body return request",
+        |object| object.request.raw_body = body,
+    );
+    assert_eq!(object.request.raw_body.as_ptr(), shared.as_ptr());
+}
+
+#[test]
+fn return_overrides_can_be_given_in_part() {
+    let object = pre("request.return_overrides.response_code = 401 return request");
+    let overrides = object.request.return_overrides;
+    assert_eq!(
+        (overrides.response_code, overrides.override_error),
+        (401, false)
+    );
+    let object = pre("local code = request.return_overrides.response_code return request");
+    assert_eq!(object.request.return_overrides, Default::default());
+}
+
+#[test]
+fn session_and_metadata_edits_come_back() {
+    let prepare = |object: &mut Object| {
+        let mut session = Session::default();
+        session.metadata.insert("plan".to_owned(), "old".to_owned());
+        session.metadata.insert("kept".to_owned(), "yes".to_owned());
+        object.session = Some(Box::new(session));
+    };
+    let metadata = |body: &str| {
+        let object = after(HookType::Post, body, prepare);
+        let mut pairs: Vec<_> = object.session.unwrap().metadata.into_iter().collect();
+        pairs.sort();
+        pairs
+    };
+    let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = list
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        owned.collect()
+    };
+    for (body, expected) in [
+        (
+            "session.metadata.plan = 'new'",
+            pairs(&[("kept", "yes"), ("plan", "new")]),
+        ),
+        ("session.metadata['plan'] = nil", pairs(&[("kept", "yes")])),
+        ("session.metadata = { a = 'b' }", pairs(&[("a", "b")])),
+        (
+            "session.metadata.n = session.metadata.kept",
+            pairs(&[("kept", "yes"), ("n", "yes"), ("plan", "old")]),
+        ),
+        (
+            "for key in pairs(session.metadata) do session.metadata[key] = nil end",
+            pairs(&[]),
+        ),
+        (
+            "local unused = session.metadata.plan",
+            pairs(&[("kept", "yes"), ("plan", "old")]),
+        ),
+        (
+            "for field, value in pairs(session) do end",
+            pairs(&[("kept", "yes"), ("plan", "old")]),
+        ),
+    ] {
+        assert_eq!(
+            metadata(&format!("{body} return request, session")),
+            expected,
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn an_auth_hook_may_return_less_or_something_else() {
+    let token = |body: &str| {
+        let object = after(HookType::CustomKeyCheck, body, |_| ());
+        object
+            .session
+            .map(|session| session.metadata.get("token").cloned())
+    };
+    let found = Some(Some("t".to_owned()));
+    for (body, expected) in [
+        (
+            "metadata.token = 't' return request, session, metadata",
+            found.clone(),
+        ),
+        (
+            "metadata.token = 't' return request, session",
+            found.clone(),
+        ),
+        (
+            "session.metadata.token = 't' return request, session, metadata",
+            found.clone(),
+        ),
+        ("return request, session, { token = 't' }", found.clone()),
+        (
+            "return request, { metadata = { token = 't' }, rate = 1 }",
+            found.clone(),
+        ),
+        ("metadata.token = 't' return request, {}, metadata", found),
+        ("return request, session, metadata", Some(None)),
+        ("metadata.token = 't' return request", None),
+    ] {
+        assert_eq!(token(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn spec_can_be_listed_and_is_new_for_each_call() {
+    let prepare = |object: &mut Object| {
+        object.spec = Arc::new(Spec {
+            api_id: "api".to_owned(),
+            org_id: "org".to_owned(),
+            bundle_hash: "hash".to_owned(),
+            config_data: None,
+        });
+    };
+    let body = "local n = 0 for key, value in pairs(spec) do n = n + 1 end\n\
+                spec.APIID = 'changed' request:set_header('X-N', tostring(n))\n\
+                request:set_header('X-Config', tostring(spec.config_data)) return request";
+    let object = after(HookType::Pre, body, prepare);
+    assert_eq!(object.request.set_headers["X-N"], "3");
+    assert_eq!(object.request.set_headers["X-Config"], "nil");
+    assert_eq!(object.spec.api_id, "api");
+}
+
+#[test]
+fn response_headers_can_be_edited_in_each_style() {
+    let prepare = |object: &mut Object| {
+        let mut headers = HeaderMap::new();
+        headers.append("x-a", HeaderValue::from_static("1"));
+        headers.append("x-a", HeaderValue::from_static("2"));
+        object.session = Some(Box::default());
+        object.response = Some(Response {
+            status_code: 200,
+            headers,
+            edited_headers: None,
+            raw_body: Bytes::from_static(b"body"),
+            raw_body_only: false,
+        });
+    };
+    let edited = |body: &str| {
+        let object = after(HookType::Response, body, prepare);
+        object.response.unwrap().edited_headers
+    };
+    assert_eq!(edited("return response"), None);
+    assert_eq!(
+        edited("local a = response.headers['X-A'] return response"),
+        None
+    );
+    for body in [
+        "response.headers['X-B'] = 'b' return response",
+        "response.headers['X-B'] = 'b' return request, session",
+        "return { headers = { ['X-A'] = '1', ['X-B'] = 'b' } }",
+        "for name in pairs(response.headers) do end response.headers['X-B'] = 'b' return response",
+    ] {
+        let views = edited(body).unwrap();
+        assert_eq!(views.headers["X-A"], "1", "{body}");
+        assert_eq!(views.headers["X-B"], "b", "{body}");
+        assert_eq!(views.multivalue_headers[0].values, ["1", "2"], "{body}");
+    }
+    let views = edited("response.headers['X-A'] = nil return response").unwrap();
+    assert!(views.headers.is_empty());
+}
+
+#[test]
+fn storage_failures_are_told_not_raised() {
+    let object = pre(
+        "local stored, problem = tyk.store_data('key', 'value', 1)\n\
+                      request:set_header('X-A', tostring(stored) .. ' ' .. problem) return request",
+    );
+    let told = &object.request.set_headers["X-A"];
+    assert_eq!(told, "false store_data(\"key\"): storage: away");
+}
