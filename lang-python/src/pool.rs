@@ -7,6 +7,7 @@
 //! monitor looks every few milliseconds whether that hope was wrong.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,8 @@ pub(crate) struct Limits {
 pub(crate) struct Pool {
     limits: Limits,
     state: Mutex<State>,
+    /// Threads that run a hook which is not known to be brief.
+    risky: AtomicUsize,
     work: Condvar,
     monitor: Condvar,
     /// Starts a thread that calls [`Pool::take`] until that gives nothing; says whether it
@@ -76,8 +79,6 @@ struct State {
     /// Idle threads that were woken and have not arrived yet.
     waking: usize,
     brief: usize,
-    /// Threads that run a hook which is not known to be brief.
-    risky: usize,
     stuck: usize,
     monitor_asleep: bool,
     closed: bool,
@@ -98,6 +99,7 @@ impl Pool {
         Self {
             limits,
             state: Mutex::new(State::default()),
+            risky: AtomicUsize::new(0),
             work: Condvar::new(),
             monitor: Condvar::new(),
             start_thread: Box::new(start_thread),
@@ -143,7 +145,7 @@ impl Pool {
 
     /// Whether a hook that may compute for long, or hold the interpreter, runs now.
     pub(crate) fn has_risky_run(&self) -> bool {
-        self.lock().risky > 0
+        self.risky.load(Ordering::Relaxed) > 0
     }
 
     /// A job that is there already.
@@ -187,7 +189,7 @@ impl Pool {
             state.stuck -= 1;
             state.threads += 1;
         } else {
-            state.count_run(brief, false);
+            self.run_ends(&mut state, brief);
         }
         let lane = state.lanes.entry(plugin).or_default();
         if written_off {
@@ -204,7 +206,7 @@ impl Pool {
         let mut state = self.lock();
         state.threads -= 1;
         state.stuck += 1;
-        state.count_run(brief, false);
+        self.run_ends(&mut state, brief);
         let lane = state.lanes.entry(plugin).or_default();
         lane.active -= 1;
         lane.stuck += 1;
@@ -258,12 +260,24 @@ impl Pool {
 
     fn pop(&self, mut state: MutexGuard<'_, State>) -> Option<Job> {
         let job = state.ready.pop_front()?;
-        state.count_run(job.brief, true);
+        if job.brief {
+            state.brief += 1;
+        } else {
+            self.risky.fetch_add(1, Ordering::Relaxed);
+        }
         // Who relied on this thread coming back soon must not do so any longer.
         if !job.brief && !state.ready.is_empty() {
             self.rouse(state, true);
         }
         Some(job)
+    }
+
+    fn run_ends(&self, state: &mut State, brief: bool) {
+        if brief {
+            state.brief -= 1;
+        } else {
+            self.risky.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Moves the plugin's next waiting job to the ready ones.
@@ -316,19 +330,6 @@ impl Pool {
 }
 
 impl State {
-    fn count_run(&mut self, brief: bool, begins: bool) {
-        let count = if brief {
-            &mut self.brief
-        } else {
-            &mut self.risky
-        };
-        if begins {
-            *count += 1;
-        } else {
-            *count -= 1;
-        }
-    }
-
     /// Takes out the jobs whose limit has passed, or that nobody waits for any more.
     fn expired(&mut self) -> Vec<Job> {
         let mut expired = Vec::new();

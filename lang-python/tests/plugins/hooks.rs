@@ -1,8 +1,230 @@
 //! How functions are called and what they may return.
 
+use std::sync::Arc;
+
+use coprocess_core::{HookType, LoadError, Plugin, Response, Session, StringMap};
+
 use crate::harness::*;
 
+const IMPORTS: &str = "from tyk.decorators import *\nfrom gateway import TykGateway as tyk\n";
+
+fn load_functions(text: &str) -> Arc<dyn Plugin> {
+    load(shared(), &format!("{IMPORTS}{text}"))
+}
+
+fn run_named(plugin: &Arc<dyn Plugin>, name: &str) -> coprocess_core::Object {
+    match run(shared(), object(plugin.as_ref(), name)) {
+        Ok(object) => object,
+        Err(error) => panic!("{name}: {error}"),
+    }
+}
+
 #[test]
-fn a_body_runs() {
-    check_body("request.add_header('a', 'b')");
+fn every_arity_is_called_in_its_own_form() {
+    let plugin = load_functions(
+        "@Hook\ndef three(request, session, spec):\n    request.add_header('n', spec['APIID'])\n    return request, session\n\
+         @Hook\ndef four(request, session, metadata, spec):\n    metadata['k'] = spec['OrgID']\n    return request, session, metadata\n\
+         @Hook\ndef five(request, response, session, metadata, spec):\n    assert response.status_code == 0\n    metadata['k'] = 'v'\n    return response\n\
+         @Hook\ndef five_as_pair(request, response, session, metadata, spec):\n    request.add_header('n', '5')\n    return request, session\n",
+    );
+    assert_eq!(run_named(&plugin, "three").request.set_headers["n"], "api");
+    assert_eq!(run_named(&plugin, "four").metadata["k"], "org");
+    let five = run_named(&plugin, "five");
+    assert!(five.response.is_none());
+    assert_eq!(five.session.unwrap().metadata["k"], "v");
+    let pair = run_named(&plugin, "five_as_pair");
+    assert_eq!(pair.request.set_headers["n"], "5");
+}
+
+#[test]
+fn another_arity_is_refused_at_load_with_the_place() {
+    let plugin = load_functions(
+        "@Hook\ndef two(request, session):\n    return request, session\n\
+         @Event\ndef three(a, b, c):\n    pass\n",
+    );
+    for (name, parts) in [
+        (
+            "two",
+            ["2 positional", "plugin.py:3", "3 (request, session, spec)"],
+        ),
+        ("three", ["3 positional", "plugin.py:6", "(event, spec)"]),
+    ] {
+        match plugin.hook(name, HookType::Pre) {
+            Err(LoadError::BadHook {
+                name: refused,
+                reason,
+            }) => {
+                assert_eq!(refused, name);
+                assert!(parts.iter().all(|part| reason.contains(part)), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn older_decorators_are_hooks_and_other_functions_are_not() {
+    let plugin = load_functions(
+        "def plain(request, session, spec):\n    return request, session\n\
+         @Pre\ndef pre(request, session, spec):\n    return request, session\n\
+         @Post\ndef post(request, session, spec):\n    return request, session\n\
+         @PostKeyAuth\ndef later(request, session, spec):\n    return request, session\n\
+         @CustomKeyCheck\ndef check(request, session, metadata, spec):\n    return request, session, metadata\n",
+    );
+    for name in ["pre", "post", "later", "check"] {
+        run_named(&plugin, name);
+    }
+    match plugin.hook("plain", HookType::Pre) {
+        Err(LoadError::UnknownHook { known, .. }) => {
+            assert_eq!(known, ["check", "later", "post", "pre"]);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn returns_of_the_wrong_shape_name_function_and_place() {
+    let cases = [
+        (
+            "return request",
+            "request, session",
+            "MiniRequestObject object",
+        ),
+        (
+            "return request, session, spec",
+            "request, session",
+            "a tuple of 3",
+        ),
+        (
+            "return session, request",
+            "request, session",
+            "a tuple of 2",
+        ),
+        ("return None", "request, session", "None"),
+    ];
+    for (body, expected, got) in cases {
+        let message = raised(run_body(body));
+        for part in ["`hook`", "plugin.py:3", expected, got] {
+            assert!(message.contains(part), "{body}: {message}");
+        }
+    }
+}
+
+#[test]
+fn objects_that_a_hook_made_itself_are_honoured() {
+    let object = run_body(
+        "from tyk.session import TykSession\n\
+         from tyk.request import TykCoProcessRequest\n\
+         fresh = TykCoProcessRequest(url='/new', set_headers={'a': 'b'})\n\
+         return fresh, TykSession(rate=3, metadata={'token': 't'}, tags=['x'])",
+    )
+    .unwrap();
+    assert_eq!(object.request.url(), "/new");
+    assert_eq!(object.request.set_headers["a"], "b");
+    assert_eq!(object.request.headers["host"], "api.example.com");
+    let session = object.session.unwrap();
+    assert_eq!((session.rate, session.tags.len()), (3.0, 1));
+    assert_eq!(object.metadata["token"], "t");
+}
+
+#[test]
+fn a_session_that_is_returned_again_and_again_stays_whole() {
+    let plugin = load_functions(
+        "from tyk.session import TykSession\nshared = TykSession(alias='mine')\n\
+         @Hook\ndef hook(request, session, spec):\n    return request, shared\n",
+    );
+    for _ in 0..2 {
+        assert_eq!(run_named(&plugin, "hook").session.unwrap().alias, "mine");
+    }
+}
+
+#[test]
+fn a_returned_dict_is_merged_into_the_metadata() {
+    let plugin = load_functions(
+        "@Hook\ndef hook(request, session, metadata, spec):\n    session.metadata['own'] = '1'\n    return request, session, {'token': 'abc'}\n",
+    );
+    let object = run_named(&plugin, "hook");
+    assert_eq!(object.metadata["token"], "abc");
+    assert_eq!(object.session.unwrap().metadata["own"], "1");
+}
+
+#[test]
+fn metadata_without_a_session_is_shown_and_changes_come_back() {
+    let plugin = load_functions(
+        "@Hook\ndef hook(request, session, metadata, spec):\n    assert metadata['a'] == '1'\n    del metadata['a']\n    metadata['b'] = '2'\n    return request, session, metadata\n",
+    );
+    let mut given = object(plugin.as_ref(), "hook");
+    given.metadata = StringMap::from_iter([("a".to_owned(), "1".to_owned())]);
+    let after = run(shared(), given).unwrap();
+    assert_eq!(after.metadata.keys().collect::<Vec<_>>(), ["b"]);
+}
+
+#[test]
+fn a_session_that_was_not_there_and_not_filled_stays_away() {
+    let untouched = run_body("pass").unwrap();
+    assert!(untouched.session.is_none());
+    let looked_at = run_body("assert session.rate == 0 and not session.tags").unwrap();
+    assert!(looked_at.session.is_none());
+    let filled = run_body("session.rate = 1").unwrap();
+    assert_eq!(filled.session.unwrap().rate, 1.0);
+}
+
+#[test]
+fn a_session_comes_back_as_it_was_when_nobody_looks() {
+    let plugin = load(shared(), &hook_file("pass"));
+    let mut given = object(plugin.as_ref(), "hook");
+    let session = Session {
+        alias: "x".to_owned(),
+        tags: vec!["a".to_owned()],
+        ..Session::default()
+    };
+    given.session = Some(Box::new(session.clone()));
+    let after = run(shared(), given).unwrap();
+    assert_eq!(*after.session.unwrap(), session);
+}
+
+#[test]
+fn a_hook_without_the_response_leaves_it_as_it_is() {
+    let plugin = load(shared(), &hook_file("pass"));
+    let mut given = object(plugin.as_ref(), "hook");
+    given.response = Some(Response {
+        status_code: 204,
+        headers: http::HeaderMap::new(),
+        edited_headers: None,
+        raw_body: bytes::Bytes::new(),
+        raw_body_only: false,
+    });
+    let response = run(shared(), given).unwrap().response.unwrap();
+    assert_eq!(response.status_code, 204);
+    assert_eq!(response.edited_headers, None);
+}
+
+#[test]
+fn async_hooks_run_to_their_end_and_may_not_wait() {
+    let plugin = load_functions(
+        "import asyncio\n\
+         async def inner():\n    return 'on'\n\
+         @Hook\nasync def runs(request, session, spec):\n    request.add_header('a', await inner())\n    return request, session\n\
+         @Hook\nasync def waits(request, session, spec):\n    await asyncio.sleep(1)\n    return request, session\n\
+         @Hook\nasync def raises(request, session, spec):\n    raise KeyError('lost')\n",
+    );
+    assert_eq!(run_named(&plugin, "runs").request.set_headers["a"], "on");
+    let message = raised(run(shared(), object(plugin.as_ref(), "waits")));
+    // `asyncio.sleep` finds no loop, or its future is not there: either way it is said.
+    assert!(
+        message.contains("no running event loop") || message.contains("event loop"),
+        "{message}"
+    );
+    let message = raised(run(shared(), object(plugin.as_ref(), "raises")));
+    assert!(message.contains("lost"), "{message}");
+}
+
+#[test]
+fn changing_the_body_counts_for_raw_body_only() {
+    let object =
+        run_body("request.object.body = 'ignored'\nassert request.object.body == 'ignored'")
+            .unwrap();
+    assert_eq!(object.request.raw_body, "body");
+    let object = run_body("request.object.raw_body = b'new'").unwrap();
+    assert_eq!(object.request.raw_body, "new");
 }

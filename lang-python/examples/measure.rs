@@ -1,0 +1,212 @@
+//! What a light hook costs: in place on the caller's thread, and through the host's threads.
+//!
+//! `cargo run --release -p lang-python --example measure`. One process, so the numbers are
+//! of one interpreter; nothing else may load the machine.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coprocess_core::{
+    CoProcessLanguage, HookType, Host, HostError, InitContext, LogLevel, Object, Plugin,
+    PluginSource, Request, ReturnOverrides, Session, SourceKind, Spec, StringMap,
+};
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use lang_python::PythonLanguage;
+
+const PLUGIN: &str = "
+from tyk.decorators import *
+
+@Hook
+def nothing(request, session, spec):
+    return request, session
+
+@Hook
+def light(request, session, spec):
+    if request.get_header('x-client') == 'block':
+        request.object.return_overrides.response_code = 403
+        return request, session
+    request.add_header('x-plugin', 'on')
+    return request, session
+
+@Hook
+def auth(request, session, metadata, spec):
+    key = request.get_header('authorization')
+    if key:
+        metadata['token'] = key
+        session.rate = 100
+        session.per = 1
+    return request, session, metadata
+
+@Hook
+async def awaitable(request, session, spec):
+    request.add_header('x-plugin', 'on')
+    return request, session
+";
+
+struct Silent;
+
+impl Host for Silent {
+    fn log(&self, _level: LogLevel, _source: &str, _message: &str) {}
+    fn emit_event(&self, _name: &str, _payload: &str) {}
+    fn store_data(&self, _key: &str, _value: &[u8], _ttl: i64) -> Result<(), HostError> {
+        Ok(())
+    }
+    fn get_data(&self, _key: &str) -> Result<Option<Bytes>, HostError> {
+        Ok(None)
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a report is what this program is for")]
+fn main() {
+    let root = std::env::temp_dir().join(format!("lang-python-measure-{}", std::process::id()));
+    std::fs::create_dir_all(&root).expect("the folder for temporary files is writable");
+    std::fs::write(root.join("plugin.py"), PLUGIN).expect("the folder is writable");
+    let source = PluginSource {
+        name: "measure".to_owned(),
+        root: root.clone(),
+        files: vec![PathBuf::from("plugin.py")],
+        kind: SourceKind::Directory,
+    };
+    for mode in ["inline", "auto", "thread"] {
+        let language = start(mode);
+        let plugin = language.load(&source).expect("the plugin loads");
+        for name in ["nothing", "light", "auth", "awaitable"] {
+            let each = measure(&language, plugin.as_ref(), name);
+            println!("{mode:7} {name:10} {:7.0} ns", each.as_nanos());
+        }
+    }
+    for threads in [2, 4] {
+        let language = start("auto");
+        let plugin = language.load(&source).expect("the plugin loads");
+        let each = contended(&language, plugin.as_ref(), threads);
+        println!(
+            "auto    light, {threads} callers {:7.0} ns a call",
+            each.as_nanos()
+        );
+    }
+    let _ = std::fs::remove_dir_all(root);
+}
+
+fn start(mode: &str) -> PythonLanguage {
+    let language = PythonLanguage::default();
+    let mut options = serde_json::Map::new();
+    options.insert("python_dispatch".to_owned(), mode.into());
+    language
+        .init(InitContext {
+            host: Arc::new(Silent),
+            options,
+            plugin_directory: PathBuf::new(),
+            workers: 1,
+        })
+        .expect("Python starts");
+    language
+}
+
+/// The median of many small rounds, without the time to make the objects. A round's objects
+/// fit into the cache, as the one object of a real request does.
+fn measure(language: &PythonLanguage, plugin: &dyn Plugin, name: &str) -> Duration {
+    const ROUND: u32 = 50;
+    let hook = plugin
+        .hook(name, HookType::Pre)
+        .expect("the function is there");
+    let mut rounds: Vec<Duration> = (0..1000)
+        .map(|_| {
+            let objects: Vec<Object> = (0..ROUND).map(|_| object(&hook, name)).collect();
+            let mut after = Vec::with_capacity(objects.len());
+            let began = Instant::now();
+            for object in objects {
+                after.push(block_on(language.dispatch(object)).expect("the hook works"));
+            }
+            began.elapsed() / ROUND
+        })
+        .collect();
+    rounds.sort();
+    rounds[rounds.len() / 2]
+}
+
+/// Wall time a call when several threads dispatch at the same time.
+fn contended(language: &PythonLanguage, plugin: &dyn Plugin, threads: u32) -> Duration {
+    let hook = plugin
+        .hook("light", HookType::Pre)
+        .expect("the function is there");
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    let object = object(&hook, "light");
+                    block_on(language.dispatch(object)).expect("the hook works");
+                }
+            });
+        }
+    });
+    began.elapsed() / (20_000 * threads)
+}
+
+fn object(hook: &coprocess_core::Hook, name: &str) -> Object {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("host", "api.example.com"),
+        ("user-agent", "measure"),
+        ("accept", "*/*"),
+        ("authorization", "key"),
+        ("x-client", "someone"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    Object {
+        hook_type: HookType::Pre,
+        hook_name: name.into(),
+        hook: hook.clone(),
+        request: Request {
+            headers,
+            set_headers: StringMap::new(),
+            delete_headers: Vec::new(),
+            uri: Uri::from_static("/things/1?a=1"),
+            url: None,
+            add_params: StringMap::new(),
+            extended_params: StringMap::new(),
+            delete_params: Vec::new(),
+            return_overrides: ReturnOverrides::default(),
+            method: Method::GET,
+            scheme: "http",
+            raw_body: Bytes::new(),
+            raw_body_only: false,
+        },
+        session: Some(Box::new(Session::default())),
+        metadata: StringMap::new(),
+        spec: Arc::new(Spec::default()),
+        response: None,
+        time_limit: Duration::from_secs(5),
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    // Most calls are done at the first poll; those need no waker.
+    if let Poll::Ready(output) = future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        return output;
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

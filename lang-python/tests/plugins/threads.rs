@@ -1,0 +1,252 @@
+//! Calls beside each other, queues, and threads of plugins.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coprocess_core::{CoProcessLanguage, DispatchError, Event, HookType, LogLevel, Plugin};
+use lang_python::PythonLanguage;
+
+use crate::harness::*;
+
+fn sleeper(seconds: &str) -> Arc<dyn Plugin> {
+    load(
+        shared(),
+        &hook_file(&format!("import time\ntime.sleep({seconds})")),
+    )
+}
+
+#[test]
+fn a_hook_that_sleeps_stops_nobody() {
+    let sleeping = sleeper("1.5");
+    let quick = load(shared(), &hook_file("pass"));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| run(shared(), object(sleeping.as_ref(), "hook")).unwrap());
+        }
+        let mut worst = Duration::ZERO;
+        let end = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < end {
+            let began = Instant::now();
+            run(shared(), object(quick.as_ref(), "hook")).unwrap();
+            worst = worst.max(began.elapsed());
+        }
+        assert!(worst < Duration::from_millis(500), "{worst:?}");
+    });
+}
+
+#[test]
+fn one_that_was_brief_and_sleeps_once_stops_nobody() {
+    // Brief for long enough that its thread is expected back at once, then not.
+    let plugin = load(
+        shared(),
+        "from tyk.decorators import *\nimport time\ncalls = 0\n\
+         @Hook\ndef hook(request, session, spec):\n    global calls\n    calls += 1\n    if calls == 200: time.sleep(2)\n    return request, session\n",
+    );
+    for _ in 0..199 {
+        run(shared(), object(plugin.as_ref(), "hook")).unwrap();
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| run(shared(), object(plugin.as_ref(), "hook")).unwrap());
+        thread::sleep(Duration::from_millis(100));
+        let began = Instant::now();
+        run(shared(), object(plugin.as_ref(), "hook")).unwrap();
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            began.elapsed()
+        );
+    });
+}
+
+#[test]
+fn threads_of_plugins_run_while_no_request_does() {
+    let plugin = load(
+        shared(),
+        "from tyk.decorators import *\nimport threading, time\nticks = 0\n\
+         def tick():\n    global ticks\n    while True:\n        ticks += 1\n        time.sleep(0.001)\n\
+         threading.Thread(target=tick, daemon=True).start()\n\
+         @Hook\ndef hook(request, session, spec):\n    request.add_header('ticks', str(ticks))\n    return request, session\n",
+    );
+    let ticks = || -> u64 {
+        let object = run(shared(), object(plugin.as_ref(), "hook")).unwrap();
+        object.request.set_headers["ticks"].parse().unwrap()
+    };
+    let before = ticks();
+    thread::sleep(Duration::from_millis(500));
+    assert!(ticks() > before + 50);
+}
+
+#[test]
+fn a_full_queue_is_an_error_and_drains() {
+    let language =
+        start(r#"{"python_dispatch": "thread", "python_max_concurrency": 2, "python_queue": 1}"#);
+    let plugin = load(&language, &hook_file("import time\ntime.sleep(0.4)"));
+    let calls: Vec<_> = (0..4)
+        .map(|_| language.dispatch(object(plugin.as_ref(), "hook")))
+        .collect();
+    let outcomes: Vec<_> = calls.into_iter().map(block_on).collect();
+    let full: Vec<_> = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.as_ref().err())
+        .collect();
+    assert_eq!(full.len(), 1, "{full:?}");
+    assert!(matches!(full[0], DispatchError::Overloaded(text) if text.contains("1 calls")));
+    run(&language, object(plugin.as_ref(), "hook")).unwrap();
+}
+
+#[test]
+fn a_call_that_never_gets_a_thread_is_answered_at_its_limit() {
+    let language = start(r#"{"python_dispatch": "thread", "python_max_concurrency": 1}"#);
+    let plugin = load(&language, &hook_file("import time\ntime.sleep(1)"));
+    let running = language.dispatch(object(plugin.as_ref(), "hook"));
+    let mut waiting = object(plugin.as_ref(), "hook");
+    waiting.time_limit = Duration::from_millis(100);
+    let began = Instant::now();
+    let outcome = run(&language, waiting);
+    assert!(
+        began.elapsed() < Duration::from_millis(800),
+        "{:?}",
+        began.elapsed()
+    );
+    match outcome {
+        Err(DispatchError::TimeLimit { detail, .. }) => assert!(detail.contains("never started")),
+        other => panic!("{other:?}"),
+    }
+    block_on(running).unwrap();
+}
+
+#[test]
+fn threads_that_are_lost_are_replaced_up_to_the_limit_and_come_back() {
+    let language = start(
+        r#"{"python_dispatch": "thread", "python_max_concurrency": 2, "python_max_stuck_threads": 3}"#,
+    );
+    let stuck = load(&language, &hook_file("import time\ntime.sleep(1.5)"));
+    let other = load(&language, &hook_file("pass"));
+    let give_up = || {
+        let mut given = object(stuck.as_ref(), "hook");
+        given.time_limit = Duration::from_millis(50);
+        run(&language, given)
+    };
+    for _ in 0..2 {
+        assert!(matches!(give_up(), Err(DispatchError::TimeLimit { .. })));
+    }
+    assert!(
+        matches!(give_up(), Err(DispatchError::Overloaded(text)) if text.contains("do not end"))
+    );
+    run(&language, object(other.as_ref(), "hook")).unwrap();
+    eventually("threads that are back", || {
+        matches!(give_up(), Err(DispatchError::TimeLimit { .. }))
+    });
+}
+
+#[test]
+fn an_abandoned_call_is_not_run() {
+    let language = start(r#"{"python_dispatch": "thread", "python_max_concurrency": 1}"#);
+    let plugin = load(
+        &language,
+        "from tyk.decorators import *\nimport time\ncalls = 0\n\
+         @Hook\ndef slow(request, session, spec):\n    time.sleep(0.3)\n    return request, session\n\
+         @Hook\ndef count(request, session, spec):\n    global calls\n    calls += 1\n    request.add_header('calls', str(calls))\n    return request, session\n",
+    );
+    let running = language.dispatch(object(plugin.as_ref(), "slow"));
+    drop(language.dispatch(object(plugin.as_ref(), "count")));
+    block_on(running).unwrap();
+    let object = run(&language, object(plugin.as_ref(), "count")).unwrap();
+    assert_eq!(object.request.set_headers["calls"], "1");
+}
+
+#[test]
+fn an_event_handler_that_fails_or_waits_is_logged_and_holds_nobody_up() {
+    let plugin = load(
+        shared(),
+        "from tyk.decorators import *\nfrom gateway import TykGateway as tyk\nimport time\n\
+         @Event\ndef fails(event, spec):\n    raise ValueError('handler of ' + spec['APIID'])\n\
+         @Event\ndef waits(event, spec):\n    time.sleep(0.5)\n    tyk.log('waited for ' + event['Type'], 'info')\n",
+    );
+    let fire = |name: &str| {
+        shared().trigger_event(Event {
+            handler_name: name.into(),
+            handler: plugin.hook(name, HookType::Post).unwrap(),
+            payload: r#"{"message": {"Type": "X"}, "spec": {"APIID": "a1"}}"#.to_owned(),
+        });
+    };
+    let began = Instant::now();
+    fire("waits");
+    fire("fails");
+    assert!(began.elapsed() < Duration::from_millis(300));
+    host().expect_line(LogLevel::Error, &["handler of a1", "plugin.py", "`fails`"]);
+    host().expect_line(LogLevel::Info, &["waited for X"]);
+}
+
+// === in place ===
+
+/// Runs a hook so often that it has proved short.
+fn prove(language: &PythonLanguage, plugin: &dyn Plugin) {
+    for _ in 0..3000 {
+        run(language, object(plugin, "hook")).unwrap();
+    }
+}
+
+const TELLS_ITS_THREAD: &str = "from tyk.decorators import *\nimport threading, time\npause = 0\n\
+     @Hook\ndef hook(request, session, spec):\n    if request.get_header('x-client') == 'slow': time.sleep(0.02)\n    request.add_header('thread', str(threading.get_native_id()))\n    return request, session\n";
+
+fn thread_of(language: &PythonLanguage, plugin: &dyn Plugin) -> String {
+    let object = run(language, object(plugin, "hook")).unwrap();
+    object.request.set_headers["thread"].clone()
+}
+
+fn own_thread() -> String {
+    let path = std::fs::read_link("/proc/thread-self").unwrap();
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_hook_that_proves_short_runs_in_place_until_it_is_slow_once() {
+    let language = start("{}");
+    let plugin = load(&language, TELLS_ITS_THREAD);
+    assert_ne!(thread_of(&language, plugin.as_ref()), own_thread());
+    // A loaded machine may send it back in between; it must get there in the end.
+    eventually("a call in place", || {
+        prove(&language, plugin.as_ref());
+        thread_of(&language, plugin.as_ref()) == own_thread()
+    });
+    let mut slow = object(plugin.as_ref(), "hook");
+    slow.request
+        .headers
+        .insert("x-client", http::HeaderValue::from_static("slow"));
+    run(&language, slow).unwrap();
+    assert_ne!(thread_of(&language, plugin.as_ref()), own_thread());
+}
+
+#[test]
+fn a_proved_hook_leaves_the_callers_thread_while_another_may_hold_the_interpreter() {
+    let language = start("{}");
+    let plugin = load(&language, TELLS_ITS_THREAD);
+    eventually("a call in place", || {
+        prove(&language, plugin.as_ref());
+        thread_of(&language, plugin.as_ref()) == own_thread()
+    });
+    let sleeping = load(&language, &hook_file("import time\ntime.sleep(0.5)"));
+    let pending = language.dispatch(object(sleeping.as_ref(), "hook"));
+    eventually("a call on a thread", || {
+        thread_of(&language, plugin.as_ref()) != own_thread()
+    });
+    block_on(pending).unwrap();
+}
+
+#[test]
+fn an_endless_loop_in_place_is_cut_with_its_place() {
+    let language = start(r#"{"python_dispatch": "inline"}"#);
+    let plugin = load(&language, &hook_file("while True:\n    pass"));
+    let mut given = object(plugin.as_ref(), "hook");
+    given.time_limit = Duration::from_millis(200);
+    match run(&language, given) {
+        Err(DispatchError::TimeLimit { detail, .. }) => {
+            assert!(detail.contains("plugin.py\", line "), "{detail}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let fine = load(&language, &hook_file("pass"));
+    run(&language, object(fine.as_ref(), "hook")).unwrap();
+}
