@@ -27,6 +27,7 @@ mod dispatch;
 mod events;
 mod natives;
 mod options;
+mod patterns;
 mod plugin;
 mod raw;
 mod session;

@@ -13,7 +13,7 @@ use crate::convert::{
     from_headers, from_overrides, header_text, named, to_header_list, to_list, to_map, to_overrides,
 };
 use crate::raw::tables::{from_header_list, from_list, from_map, from_pairs};
-use crate::{DRIVER, session};
+use crate::{DRIVER, patterns, session};
 
 /// How much of the C stack a hook may use. A thread that runs Lua needs this, one level more
 /// (about 20 KiB) and what it has in use when the hook begins.
@@ -87,10 +87,11 @@ pub(crate) fn table(lua: &Lua, calls: &Rc<Calls>) -> mlua::Result<Table> {
     caller(&natives)?;
     host(&natives)?;
     let check = Rc::clone(calls);
-    natives.table.raw_set(
-        "check_stack",
-        lua.create_function(move |_, ()| check.check_stack())?,
-    )?;
+    let check = lua.create_function(move |_, ()| check.check_stack())?;
+    natives.table.raw_set("check_stack", check)?;
+    natives
+        .table
+        .raw_set("find", lua.create_function(patterns::find)?)?;
     Ok(natives.table)
 }
 

@@ -2,7 +2,8 @@
 -- Arguments: the functions that the gateway provides, the source of a module by name, ffi or nil.
 local native, module_chunk, ffi = ...
 
-local type, error, select, tostring = type, error, select, tostring
+local type, error, select, tostring, tonumber = type, error, select, tostring, tonumber
+local unpack = unpack
 local raw_pcall, raw_load = pcall, load
 local raw_getmetatable = getmetatable
 local concat = table.concat
@@ -77,6 +78,163 @@ function print(...)
     words[i] = tostring((select(i, ...)))
   end
   native.log(concat(words, "\t"), "info")
+end
+
+-- Matching that may take long goes to a matcher that can be ended; it gives the same results.
+do
+  local find, match, gmatch, gsub = string.find, string.match, string.gmatch, string.gsub
+  local sub, slow_find = string.sub, native.find
+  local huge = math.huge
+
+  -- The longest text that LuaJIT's matcher is trusted with, by pattern: a million steps at
+  -- most, when each repetition tries each position.
+  local longest, patterns = {}, 0
+
+  local function longest_of(pattern)
+    local _, repeats = gsub(pattern, "[*+-]", "")
+    local _, options = gsub(pattern, "?", "")
+    local _, balances = gsub(pattern, "%%b", "")
+    repeats = repeats + balances
+    local limit = huge
+    if repeats > 0 or options > 10 then
+      limit = (1e6 / 2 ^ options) ^ (1 / (repeats + 1))
+    end
+    if patterns >= 1000 then
+      longest, patterns = {}, 0
+    end
+    longest[pattern], patterns = limit, patterns + 1
+    return limit
+  end
+
+  local function is_slow(text, pattern)
+    return type(text) == "string" and type(pattern) == "string"
+      and #text > (longest[pattern] or longest_of(pattern))
+  end
+
+  local function captured(text, first, last, ...)
+    if not first then
+      return nil
+    end
+    if select("#", ...) == 0 then
+      return sub(text, first, last)
+    end
+    return ...
+  end
+
+  function string.find(text, pattern, from, plain)
+    if not plain and is_slow(text, pattern) then
+      return slow_find(text, pattern, from)
+    end
+    return find(text, pattern, from, plain)
+  end
+
+  function string.match(text, pattern, from)
+    if is_slow(text, pattern) then
+      return captured(text, slow_find(text, pattern, from))
+    end
+    return match(text, pattern, from)
+  end
+
+  function string.gmatch(text, pattern)
+    if not is_slow(text, pattern) then
+      return gmatch(text, pattern)
+    end
+    if sub(pattern, 1, 1) == "^" then
+      -- Here the sign means itself.
+      pattern = "%" .. pattern
+    end
+    local from = 1
+    local function step(first, last, ...)
+      if not first then
+        from = #text + 2
+        return nil
+      end
+      from = last >= first and last + 1 or first + 1
+      return captured(text, first, last, ...)
+    end
+    return function()
+      if from <= #text + 1 then
+        return step(slow_find(text, pattern, from))
+      end
+    end
+  end
+
+  local function expand(template, text, first, last, captures)
+    return (gsub(template, "%%(.)", function(sign)
+      if sign == "0" then
+        return sub(text, first, last)
+      elseif find(sign, "%d") then
+        local index = tonumber(sign)
+        local value = captures[index]
+        if value == nil and index == 1 then
+          value = sub(text, first, last)
+        end
+        if value == nil then
+          error("invalid capture index", 0)
+        end
+        return tostring(value)
+      end
+      return sign
+    end))
+  end
+
+  local function replaced(text, replacement, first, last, captures)
+    local whole = sub(text, first, last)
+    local key = captures[1]
+    if key == nil then
+      key = whole
+    end
+    local value
+    if type(replacement) == "function" then
+      value = replacement(unpack(captures[1] == nil and { whole } or captures))
+    elseif type(replacement) == "table" then
+      value = replacement[key]
+    else
+      value = expand(tostring(replacement), text, first, last, captures)
+    end
+    if not value then
+      return whole
+    elseif type(value) ~= "string" and type(value) ~= "number" then
+      error("invalid replacement value (a " .. type(value) .. ")", 0)
+    end
+    return value
+  end
+
+  local function slow_gsub(text, pattern, replacement, most)
+    local pieces, from, count = {}, 1, 0
+    local anchored = sub(pattern, 1, 1) == "^"
+    while count < most and from <= #text + 1 do
+      local found = { slow_find(text, pattern, from) }
+      local first, last = found[1], found[2]
+      if not first or anchored and first > 1 then
+        break
+      end
+      count = count + 1
+      pieces[#pieces + 1] = sub(text, from, first - 1)
+      local captures = { select(3, unpack(found)) }
+      pieces[#pieces + 1] = replaced(text, replacement, first, last, captures)
+      if last >= first then
+        from = last + 1
+      else
+        pieces[#pieces + 1] = sub(text, first, first)
+        from = first + 1
+      end
+      if anchored then
+        break
+      end
+    end
+    pieces[#pieces + 1] = sub(text, from)
+    return concat(pieces), count
+  end
+
+  function string.gsub(text, pattern, replacement, most)
+    local kind = type(replacement)
+    if is_slow(text, pattern)
+      and (kind == "string" or kind == "number" or kind == "table" or kind == "function") then
+      return slow_gsub(text, pattern, replacement, most or huge)
+    end
+    return gsub(text, pattern, replacement, most)
+  end
 end
 
 -- Functions in C that call back into Lua use the C stack; each level checks what is left.

@@ -128,6 +128,13 @@ pub(crate) fn with_runner<T>(work: impl FnOnce(&Runner) -> T) -> Option<T> {
         .flatten()
 }
 
+/// Whether this thread's run has passed its limit: for long work in Rust, which no hook ends.
+pub(crate) fn is_asked_to_end() -> bool {
+    // SAFETY: as in `on_signal`; this is the thread that owns the target.
+    let target = unsafe { TARGET.get().as_ref() };
+    target.is_some_and(|target| target.asks.load(Ordering::Relaxed) > 0)
+}
+
 /// Checks that compiled Lua code can be interrupted at all.
 pub(crate) fn self_test() -> Result<(), String> {
     let vm = new_lua(StdLib::JIT, false).map_err(|error| error.to_string())?;

@@ -2,4 +2,5 @@
 
 mod plugin;
 mod sandbox;
+mod strings;
 mod views;
