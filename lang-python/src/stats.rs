@@ -1,7 +1,10 @@
 //! What is known about how long a hook takes: whether it may run on the caller's thread.
 //!
-//! A hook starts on the host's threads. When it has been short many times in a row it may
-//! run in place; one long call there sends it back, for twice as many calls as before.
+//! A hook starts on the host's threads. When it has been short many times it may run in
+//! place; one very long call there, or several that are not short, send it back, for longer
+//! each time that it relapses soon. A single call that is a little late proves nothing: on
+//! a busy machine the system takes the processor away in the middle of any hook.
+//!
 //! Counts are plain loads and stores: a lost update costs a call more or less.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -10,28 +13,34 @@ use std::time::Duration;
 /// A call below this is short.
 const SHORT: Duration = Duration::from_micros(200);
 
-/// A call above this is long: it alone ends running in place.
-const LONG: Duration = Duration::from_millis(1);
+/// A call above this blocks or computes; it alone ends running in place.
+const LONG: Duration = Duration::from_millis(10);
 
-/// Calls in a row that must be short before a hook runs in place.
+/// Short calls after which a hook runs in place.
 const PROOF: u32 = 1000;
 
 /// The longest proof that is asked for, after many relapses.
 const MAX_PROOF: u32 = 1 << 20;
 
-/// Calls between short and long that end running in place, within [`PROOF`] calls.
-const STRIKES: u32 = 3;
+/// Calls that are neither short nor long which end running in place, within [`WINDOW`].
+const STRIKES: u32 = 8;
 
-/// Calls in a row after which a hook is expected to be back in a moment.
+/// Calls after which strikes are forgiven.
+const WINDOW: u32 = 4096;
+
+/// A hook that stayed in place for this many calls has not relapsed, but changed.
+const TENURE: u32 = 1 << 18;
+
+/// Short calls after which a hook is expected to be back in a moment.
 const BRIEF: u32 = 20;
 
 /// Statistics of one hook.
 #[derive(Debug)]
 pub(crate) struct Stats {
     in_place: AtomicBool,
-    /// Short calls in a row.
-    streak: AtomicU32,
-    /// Short calls in a row that are asked for.
+    /// Short calls, since the hook was sent back or allowed in.
+    short: AtomicU32,
+    /// Short calls that are asked for.
     proof: AtomicU32,
     strikes: AtomicU32,
 }
@@ -40,7 +49,7 @@ impl Default for Stats {
     fn default() -> Self {
         Self {
             in_place: AtomicBool::new(false),
-            streak: AtomicU32::new(0),
+            short: AtomicU32::new(0),
             proof: AtomicU32::new(PROOF),
             strikes: AtomicU32::new(0),
         }
@@ -55,41 +64,47 @@ impl Stats {
 
     /// Whether a thread that runs the hook is expected back in a moment.
     pub(crate) fn is_brief(&self) -> bool {
-        self.streak.load(Relaxed) >= BRIEF
+        self.is_proved() || self.short.load(Relaxed) >= BRIEF
     }
 
     /// Counts a call, waiting for the interpreter included.
     pub(crate) fn record(&self, took: Duration) {
         if took < SHORT {
             self.record_short();
-        } else if took < LONG && self.is_proved() {
+        } else if took >= LONG {
+            self.send_back();
+        } else if self.is_proved() {
             let strikes = self.strikes.load(Relaxed) + 1;
             self.strikes.store(strikes, Relaxed);
             if strikes >= STRIKES {
                 self.send_back();
             }
         } else {
-            self.send_back();
+            self.short.store(self.short.load(Relaxed) / 2, Relaxed);
         }
     }
 
     fn record_short(&self) {
-        let streak = self.streak.load(Relaxed).saturating_add(1);
-        self.streak.store(streak, Relaxed);
-        if streak.is_multiple_of(PROOF) {
+        let short = self.short.load(Relaxed).saturating_add(1);
+        self.short.store(short, Relaxed);
+        if short.is_multiple_of(WINDOW) {
             self.strikes.store(0, Relaxed);
         }
-        if streak == self.proof.load(Relaxed) {
+        if !self.is_proved() && short >= self.proof.load(Relaxed) {
+            self.short.store(0, Relaxed);
             self.strikes.store(0, Relaxed);
             self.in_place.store(true, Relaxed);
         }
     }
 
     fn send_back(&self) {
-        self.streak.store(0, Relaxed);
+        let served = self.short.swap(0, Relaxed);
         if self.in_place.swap(false, Relaxed) {
-            let longer = self.proof.load(Relaxed).saturating_mul(2).min(MAX_PROOF);
-            self.proof.store(longer, Relaxed);
+            let proof = match served {
+                TENURE.. => PROOF,
+                _ => self.proof.load(Relaxed).saturating_mul(2).min(MAX_PROOF),
+            };
+            self.proof.store(proof, Relaxed);
         }
     }
 }
@@ -104,6 +119,13 @@ mod tests {
         }
     }
 
+    fn proved() -> Stats {
+        let stats = Stats::default();
+        repeat(&stats, SHORT / 2, PROOF);
+        assert!(stats.is_proved());
+        stats
+    }
+
     #[test]
     fn a_hook_that_stays_short_may_run_in_place() {
         let stats = Stats::default();
@@ -114,24 +136,44 @@ mod tests {
     }
 
     #[test]
-    fn one_long_call_sends_it_back_for_longer() {
+    fn a_hook_that_is_often_not_short_never_does() {
         let stats = Stats::default();
-        repeat(&stats, SHORT / 2, PROOF);
-        stats.record(LONG * 2);
+        for _ in 0..PROOF {
+            repeat(&stats, SHORT / 2, 100);
+            stats.record(SHORT * 2);
+            assert!(!stats.is_proved());
+        }
+    }
+
+    #[test]
+    fn one_long_call_sends_it_back_for_longer() {
+        let stats = proved();
+        stats.record(LONG);
         assert!(!stats.is_proved() && !stats.is_brief());
-        repeat(&stats, SHORT / 2, PROOF);
+        repeat(&stats, SHORT / 2, PROOF * 2 - 1);
         assert!(!stats.is_proved());
+        stats.record(SHORT / 2);
+        assert!(stats.is_proved());
+    }
+
+    #[test]
+    fn a_long_service_is_remembered() {
+        let stats = proved();
+        repeat(&stats, SHORT / 2, TENURE);
+        stats.record(LONG);
         repeat(&stats, SHORT / 2, PROOF);
         assert!(stats.is_proved());
     }
 
     #[test]
-    fn a_few_calls_that_are_not_short_send_it_back_too() {
-        let stats = Stats::default();
-        repeat(&stats, SHORT / 2, PROOF);
-        repeat(&stats, SHORT * 2, STRIKES - 1);
-        assert!(stats.is_proved());
-        stats.record(SHORT * 2);
+    fn several_calls_that_are_not_short_send_it_back_and_a_few_do_not() {
+        let stats = proved();
+        for _ in 0..STRIKES {
+            repeat(&stats, SHORT * 2, STRIKES - 1);
+            repeat(&stats, SHORT / 2, WINDOW);
+            assert!(stats.is_proved());
+        }
+        repeat(&stats, SHORT * 2, STRIKES);
         assert!(!stats.is_proved());
     }
 }

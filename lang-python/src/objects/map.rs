@@ -375,6 +375,9 @@ impl MessageMap {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        if slf.try_borrow()?.entries.is_none() {
+            return Ok("<map of a hook that has ended>".to_owned());
+        }
         let dict = PyDict::new(slf.py());
         for (key, value) in slf.try_borrow_mut()?.entries()?.iter() {
             dict.set_item(key, value)?;

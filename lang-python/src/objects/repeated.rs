@@ -355,6 +355,9 @@ impl RepeatedMessage {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        if slf.try_borrow()?.items.is_none() {
+            return Ok("<list of a hook that has ended>".to_owned());
+        }
         let list = slf.try_borrow_mut()?.list(slf.py())?;
         Ok(list.repr()?.to_string())
     }

@@ -50,7 +50,7 @@ fn whatever_is_raised_becomes_an_error_with_its_place() {
 fn loops_end_at_the_limit_also_when_they_swallow_the_cut() {
     for body in [
         "while True: pass",
-        "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+        "def spin():\n    while True: pass\nwhile True:\n    try: spin()\n    except BaseException: pass",
         "import time\nfor i in range(100000): time.sleep(0.01)",
         "time = __import__('time')\ntime.sleep(1)",
     ] {
@@ -64,8 +64,11 @@ fn loops_end_at_the_limit_also_when_they_swallow_the_cut() {
 
 #[test]
 fn a_plugin_that_swallows_three_cuts_is_disabled_until_it_is_loaded_again() {
+    // The loop is in a function of its own: the jump of a loop beside the handler would be
+    // outside of the handler's range in some versions.
     let text = "from tyk.decorators import *\n\
-         @Hook\ndef stubborn(request, session, spec):\n    count = 0\n    while count < 5:\n        try:\n            while True: pass\n        except BaseException: count += 1\n    return request, session\n\
+         def spin():\n    while True: pass\n\
+         @Hook\ndef stubborn(request, session, spec):\n    count = 0\n    while count < 5:\n        try: spin()\n        except BaseException: count += 1\n    return request, session\n\
          @Hook\ndef fine(request, session, spec):\n    return request, session\n";
     let plugin = load(shared(), text);
     let mut given = object(plugin.as_ref(), "stubborn");

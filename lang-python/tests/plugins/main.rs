@@ -1,4 +1,8 @@
 //! What is special about Python plugins, beyond the conformance suite.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed unwrap in a helper is a failed test with a backtrace"
+)]
 
 mod faults;
 mod harness;

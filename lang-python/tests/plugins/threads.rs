@@ -5,7 +5,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use coprocess_core::{CoProcessLanguage, DispatchError, Event, HookType, LogLevel, Plugin};
-use lang_python::PythonLanguage;
 
 use crate::harness::*;
 
@@ -121,18 +120,16 @@ fn threads_that_are_lost_are_replaced_up_to_the_limit_and_come_back() {
     let language = start(
         r#"{"python_dispatch": "thread", "python_max_concurrency": 2, "python_max_stuck_threads": 3}"#,
     );
-    let stuck = load(&language, &hook_file("import time\ntime.sleep(1.5)"));
+    let stuck = load(&language, &hook_file("import time\ntime.sleep(3)"));
     let other = load(&language, &hook_file("pass"));
     let give_up = || {
         let mut given = object(stuck.as_ref(), "hook");
         given.time_limit = Duration::from_millis(50);
         run(&language, given)
     };
-    for _ in 0..2 {
-        assert!(matches!(give_up(), Err(DispatchError::TimeLimit { .. })));
-    }
-    assert!(
-        matches!(give_up(), Err(DispatchError::Overloaded(text)) if text.contains("do not end"))
+    eventually(
+        "a refusal",
+        || matches!(give_up(), Err(DispatchError::Overloaded(text)) if text.contains("2 calls")),
     );
     run(&language, object(other.as_ref(), "hook")).unwrap();
     eventually("threads that are back", || {
@@ -177,76 +174,4 @@ fn an_event_handler_that_fails_or_waits_is_logged_and_holds_nobody_up() {
     assert!(began.elapsed() < Duration::from_millis(300));
     host().expect_line(LogLevel::Error, &["handler of a1", "plugin.py", "`fails`"]);
     host().expect_line(LogLevel::Info, &["waited for X"]);
-}
-
-// === in place ===
-
-/// Runs a hook so often that it has proved short.
-fn prove(language: &PythonLanguage, plugin: &dyn Plugin) {
-    for _ in 0..3000 {
-        run(language, object(plugin, "hook")).unwrap();
-    }
-}
-
-const TELLS_ITS_THREAD: &str = "from tyk.decorators import *\nimport threading, time\npause = 0\n\
-     @Hook\ndef hook(request, session, spec):\n    if request.get_header('x-client') == 'slow': time.sleep(0.02)\n    request.add_header('thread', str(threading.get_native_id()))\n    return request, session\n";
-
-fn thread_of(language: &PythonLanguage, plugin: &dyn Plugin) -> String {
-    let object = run(language, object(plugin, "hook")).unwrap();
-    object.request.set_headers["thread"].clone()
-}
-
-fn own_thread() -> String {
-    let path = std::fs::read_link("/proc/thread-self").unwrap();
-    path.file_name().unwrap().to_str().unwrap().to_owned()
-}
-
-#[test]
-fn a_hook_that_proves_short_runs_in_place_until_it_is_slow_once() {
-    let language = start("{}");
-    let plugin = load(&language, TELLS_ITS_THREAD);
-    assert_ne!(thread_of(&language, plugin.as_ref()), own_thread());
-    // A loaded machine may send it back in between; it must get there in the end.
-    eventually("a call in place", || {
-        prove(&language, plugin.as_ref());
-        thread_of(&language, plugin.as_ref()) == own_thread()
-    });
-    let mut slow = object(plugin.as_ref(), "hook");
-    slow.request
-        .headers
-        .insert("x-client", http::HeaderValue::from_static("slow"));
-    run(&language, slow).unwrap();
-    assert_ne!(thread_of(&language, plugin.as_ref()), own_thread());
-}
-
-#[test]
-fn a_proved_hook_leaves_the_callers_thread_while_another_may_hold_the_interpreter() {
-    let language = start("{}");
-    let plugin = load(&language, TELLS_ITS_THREAD);
-    eventually("a call in place", || {
-        prove(&language, plugin.as_ref());
-        thread_of(&language, plugin.as_ref()) == own_thread()
-    });
-    let sleeping = load(&language, &hook_file("import time\ntime.sleep(0.5)"));
-    let pending = language.dispatch(object(sleeping.as_ref(), "hook"));
-    eventually("a call on a thread", || {
-        thread_of(&language, plugin.as_ref()) != own_thread()
-    });
-    block_on(pending).unwrap();
-}
-
-#[test]
-fn an_endless_loop_in_place_is_cut_with_its_place() {
-    let language = start(r#"{"python_dispatch": "inline"}"#);
-    let plugin = load(&language, &hook_file("while True:\n    pass"));
-    let mut given = object(plugin.as_ref(), "hook");
-    given.time_limit = Duration::from_millis(200);
-    match run(&language, given) {
-        Err(DispatchError::TimeLimit { detail, .. }) => {
-            assert!(detail.contains("plugin.py\", line "), "{detail}");
-        }
-        other => panic!("{other:?}"),
-    }
-    let fine = load(&language, &hook_file("pass"));
-    run(&language, object(fine.as_ref(), "hook")).unwrap();
 }
