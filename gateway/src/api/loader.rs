@@ -79,9 +79,12 @@ impl Loader {
             resolver,
             reports: Vec::new(),
         };
-        let request_chain = steps.request_chain(refused.clone())?;
+        let mut request_chain = steps.request_chain(refused.clone())?;
         let response_hooks =
             steps.hooks(&definition.custom_middleware.response, HookType::Response);
+        for twin in response_hooks.iter().filter_map(HookStep::refusing_twin) {
+            request_chain.push(twin);
+        }
         let hooks = steps.reports;
         Ok(Api {
             id: definition.api_id.clone(),

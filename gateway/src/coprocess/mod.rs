@@ -136,7 +136,7 @@ impl HookStep {
     }
 
     async fn run(&self, exchange: &mut Exchange) -> Result<Flow, ProxyError> {
-        let call = self.state.as_ref().map_err(|broken| self.refuse(broken))?;
+        let call = self.callable(exchange)?;
         if call.body == BodyMode::Buffer {
             exchange.body.hold(call.max_body_bytes).await?;
         }
@@ -155,7 +155,7 @@ impl HookStep {
         exchange: &mut Exchange,
         upstream: Response<ResponseBody>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
-        let call = self.state.as_ref().map_err(|broken| self.refuse(broken))?;
+        let call = self.callable(exchange)?;
         let (head, held) = response::hold(upstream, call).await?;
         let object = convert::response_object(self, call, exchange, head, held.shown());
         let object = call
@@ -174,27 +174,30 @@ impl HookStep {
         self.refusal(error.to_string())
     }
 
-    fn refuse(&self, broken: &Broken) -> ProxyError {
-        match broken {
-            Broken::Driver(reason) => {
-                warn!(
-                    name = &*self.name,
-                    driver = &*self.driver,
-                    reason,
-                    "Hook cannot run."
-                );
-                ProxyError::Driver(reason.clone())
+    /// The function, or the refusal where there is none.
+    fn callable(&self, exchange: &Exchange) -> Result<&HookCall, ProxyError> {
+        self.state.as_ref().map_err(|broken| {
+            let (hook, name, driver) = (self.hook_type.as_str(), &*self.name, &*self.driver);
+            let (api, reason) = (&*exchange.api.id, broken.reason());
+            warn!(api, hook, name, driver, reason, "Hook cannot run.");
+            match broken {
+                Broken::Driver(reason) => ProxyError::Driver(reason.clone()),
+                Broken::Code(reason) => self.refusal(reason.clone()),
             }
-            Broken::Code(reason) => {
-                warn!(
-                    name = &*self.name,
-                    driver = &*self.driver,
-                    reason,
-                    "Hook cannot run."
-                );
-                self.refusal(reason.clone())
-            }
-        }
+        })
+    }
+
+    /// A step that refuses as this one does, if this one cannot run. A broken response hook
+    /// stands in the request's chain too: its requests must not get as far as the upstream.
+    pub fn refusing_twin(&self) -> Option<Self> {
+        let broken = self.state.as_ref().err()?.clone();
+        let (name, driver) = (Arc::clone(&self.name), Arc::clone(&self.driver));
+        Some(Self {
+            hook_type: self.hook_type,
+            name,
+            driver,
+            state: Err(broken),
+        })
     }
 
     fn refusal(&self, reason: String) -> ProxyError {

@@ -19,6 +19,9 @@ const MAX_METHOD_LENGTH: usize = 32;
 /// Longest request target in bytes.
 const MAX_TARGET_LENGTH: usize = 16 * 1024;
 
+/// What a header line has besides name and value: `: ` and the line's end.
+const LINE_OVERHEAD: usize = 4;
+
 /// What the edge settles about a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -29,15 +32,20 @@ pub enum Verdict {
 }
 
 /// Which doubtful things the operator lets through.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// Paths with `%2F`.
     pub allow_encoded_slash: bool,
+    /// Largest head in bytes.
+    pub max_head_bytes: usize,
+    /// Most header fields.
+    pub max_headers: usize,
 }
 
 /// Checks a request and brings it into the form that the rest of the gateway relies on.
 pub fn check(head: &mut Parts, policy: Policy) -> Result<Verdict, ProxyError> {
     check_method(head)?;
+    check_size(head, policy)?;
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
     } else {
@@ -51,16 +59,6 @@ pub fn check(head: &mut Parts, policy: Policy) -> Result<Verdict, ProxyError> {
         }
         return Err(ProxyError::Malformed(
             "request target `*` is for OPTIONS only",
-        ));
-    }
-    if head
-        .uri
-        .path_and_query()
-        .is_some_and(|target| target.as_str().len() > MAX_TARGET_LENGTH)
-    {
-        return Err(ProxyError::Unsupported(
-            StatusCode::URI_TOO_LONG,
-            "request target is too long",
         ));
     }
     target::check(&head.uri, policy)?;
@@ -91,6 +89,30 @@ fn check_method(head: &Parts) -> Result<(), ProxyError> {
         return Err(ProxyError::Unsupported(
             StatusCode::METHOD_NOT_ALLOWED,
             "TRACE is not supported",
+        ));
+    }
+    Ok(())
+}
+
+/// hyper's own limits are twice as high: within them a request that is too large is told so
+/// in our words, beyond them in hyper's.
+fn check_size(head: &Parts, policy: Policy) -> Result<(), ProxyError> {
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    if target > MAX_TARGET_LENGTH {
+        let reason = "request target is too long";
+        return Err(ProxyError::Unsupported(StatusCode::URI_TOO_LONG, reason));
+    }
+    let fields = head.headers.iter();
+    let lines = fields.map(|(name, value)| name.as_str().len() + value.len() + LINE_OVERHEAD);
+    if head.headers.len() > policy.max_headers
+        || target + lines.sum::<usize>() > policy.max_head_bytes
+    {
+        return Err(ProxyError::Unsupported(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "request header fields are too large",
         ));
     }
     Ok(())
@@ -173,9 +195,20 @@ fn settle_host(head: &mut Parts) -> Result<(), ProxyError> {
     let value = HeaderValue::from_str(authority.as_str())
         .map_err(|_| ProxyError::Malformed("request target has an unusable host"))?;
     head.headers.insert(header::HOST, value);
-    let path = head.uri.path_and_query().cloned();
-    head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    head.uri = origin_form(&head.uri)?;
     Ok(())
+}
+
+/// Path and query of an absolute target. One without a path means the root.
+fn origin_form(uri: &Uri) -> Result<Uri, ProxyError> {
+    match uri.path_and_query() {
+        Some(target) if target.as_str().starts_with('/') => Ok(Uri::from(target.clone())),
+        // Written out, a target without a path has its slash.
+        Some(target) => PathAndQuery::try_from(target.to_string())
+            .map(Uri::from)
+            .map_err(|_| ProxyError::Malformed("request target cannot be read")),
+        None => Ok(Uri::from_static("/")),
+    }
 }
 
 /// RFC 9110, 7.6.2: an OPTIONS that has used up its hops is answered by whoever holds it.
@@ -203,13 +236,20 @@ fn count_down_max_forwards(head: &mut Parts) -> Result<Verdict, ProxyError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use http::Request;
 
+    /// What the default configuration allows.
+    pub(super) const POLICY: Policy = Policy {
+        allow_encoded_slash: false,
+        max_head_bytes: 64 * 1024,
+        max_headers: 100,
+    };
+
     fn verdict(request: http::request::Builder) -> Result<(Verdict, Parts), String> {
         let (mut head, ()) = request.body(()).unwrap().into_parts();
-        let verdict = check(&mut head, Policy::default()).map_err(|error| error.to_string())?;
+        let verdict = check(&mut head, POLICY).map_err(|error| error.to_string())?;
         Ok((verdict, head))
     }
 
@@ -222,8 +262,10 @@ mod tests {
         let (_, head) = verdict(get("http://b.example:8080/x?y")).unwrap();
         assert_eq!(head.headers["host"], "b.example:8080");
         assert_eq!(head.uri, "/x?y");
-        let (_, head) = verdict(get("http://b.example")).unwrap();
-        assert_eq!(head.uri, "/");
+        for (target, expected) in [("http://b.example", "/"), ("http://b.example?x", "/?x")] {
+            let (_, head) = verdict(get(target)).unwrap();
+            assert_eq!(head.uri, expected);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::exchange::Peer;
 
 /// What a client gets that began a request and did not end its head in time.
 const TIMEOUT_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n\
-    content-length: 36\r\nconnection: close\r\n\r\n{\n    \"error\": \"Request header timeout\"\n}";
+    content-length: 41\r\nconnection: close\r\n\r\n{\n    \"error\": \"Request header timeout\"\n}";
 
 /// Most requests at the same time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
@@ -56,10 +56,9 @@ async fn serve_http1(
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(options.read_timeout.max(1)))
-        .max_headers(options.max_request_headers)
-        .max_header_size(options.max_request_header_bytes)
-        .max_buf_size(options.max_request_header_bytes.max(16 * 1024))
-        .pipeline_flush(true)
+        // Twice what is allowed, so that what is too large can be answered properly. The
+        // number of fields keeps hyper's default of 100, which needs no allocation.
+        .max_buf_size(options.max_request_header_bytes.max(8 * 1024) * 2)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let outcome = loop {
@@ -74,6 +73,10 @@ async fn serve_http1(
     let mut stream = parts.io.into_inner();
     if error.is_parse_version_h2() {
         return Some((stream, parts.read_buf));
+    }
+    if error.is_user() {
+        // A body broke off. A clean end would pass for the end of a body that has no length.
+        let _ = stream.set_zero_linger();
     }
     if error.is_timeout() && !parts.read_buf.is_empty() {
         // The client may be gone, or may not read; neither is waited for.

@@ -64,6 +64,8 @@ impl Worker {
         let upstream = Upstream::new(time_limit, &config.http_server_options.via);
         let policy = Policy {
             allow_encoded_slash: config.http_server_options.allow_encoded_slash,
+            max_head_bytes: config.http_server_options.max_request_header_bytes,
+            max_headers: config.http_server_options.max_request_headers,
         };
         Self {
             config,

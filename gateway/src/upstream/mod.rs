@@ -19,8 +19,9 @@ use body::{RequestBody, ResponseBody, StreamState};
 use pool::{Lease, Pool, Sender};
 use target::Target;
 
-/// What the gateway calls itself to upstreams when the client does not say who it is.
-const USER_AGENT: &str = concat!("coprocess-gateway/", env!("CARGO_PKG_VERSION"));
+/// What upstreams are told when the client does not say who it is. The product name is the
+/// one that their rules already know.
+const USER_AGENT: &str = concat!("Tyk/", env!("CARGO_PKG_VERSION"));
 
 /// The way to upstreams from one data-plane thread.
 pub struct Upstream {
@@ -114,7 +115,7 @@ impl Upstream {
         if upgrade {
             tunnel::ask(&mut headers);
         }
-        if !api.preserve_host_header {
+        if !api.preserve_host_header || !headers.contains_key(header::HOST) {
             headers.insert(header::HOST, api.target.host_header.clone());
         }
         append_forwarded_for(&mut headers, exchange);
@@ -133,33 +134,34 @@ impl Upstream {
         Ok(request)
     }
 
-    /// Sends on a kept connection, or on a new one. A kept connection that turns out to be
-    /// closed gives the request back untouched, and only then is it sent again: of anything
-    /// else the upstream may have acted on it already.
+    /// Sends on a kept connection, or on a new one. A kept connection may be closed by the
+    /// other side while the request is on its way: then the request is sent once more, if
+    /// it was given back untouched or if doing it twice does no harm (RFC 9110, 9.2.2).
     async fn send(
         &self,
         target: &Target,
         mut request: Request<RequestBody>,
         upgrade: bool,
     ) -> Result<(Response<Incoming>, Sender), ProxyError> {
-        loop {
-            let kept = if upgrade {
-                None
-            } else {
-                self.pool.take(target)
-            };
-            let fresh = kept.is_none();
-            let mut sender = match kept {
-                Some(sender) => sender,
-                None => Box::pin(pool::connect(target, upgrade)).await?,
-            };
+        while !upgrade && let Some(mut sender) = self.pool.take(target) {
+            let spare = spare_copy(&request);
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, sender)),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) if !fresh => request = unsent,
-                    _ => return Err(classify(&error.into_error())),
+                Err(mut error) => match (error.take_message(), spare) {
+                    (Some(unsent), _) => request = unsent,
+                    (None, Some(spare)) if error.error().is_incomplete_message() => {
+                        request = spare;
+                        // The next kept connection may have met the same end.
+                        break;
+                    }
+                    _ => return Err(classify(error.error())),
                 },
             }
+        }
+        let mut sender = Box::pin(pool::connect(target, upgrade)).await?;
+        match sender.send_request(request).await {
+            Ok(response) => Ok((response, sender)),
+            Err(error) => Err(classify(&error)),
         }
     }
 
@@ -169,8 +171,8 @@ impl Upstream {
         sender: Sender,
         target: &Target,
     ) -> Result<Response<ResponseBody>, ProxyError> {
-        check_framing(response.headers())?;
         let (mut head, body) = response.into_parts();
+        settle_framing(&mut head.headers)?;
         hop::strip_response(&mut head.headers);
         // The client's version is the client's connection's business.
         head.version = Version::HTTP_11;
@@ -185,16 +187,53 @@ impl Upstream {
     }
 }
 
-/// A coding that hyper does not take off would reach the client as if it were the content.
-fn check_framing(headers: &HeaderMap) -> Result<(), ProxyError> {
+/// Makes the headers say how the body is framed, once and without doubt, before they are
+/// passed on: the next reader may weigh two statements differently.
+fn settle_framing(headers: &mut HeaderMap) -> Result<(), ProxyError> {
+    let wrong = |what: &str| Err(ProxyError::UpstreamProtocol(what.to_owned()));
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err(ProxyError::UpstreamProtocol(
-            "Transfer-Encoding is other than a single `chunked`".into(),
-        )),
+    if let Some(coding) = codings.next() {
+        // A coding that hyper does not take off would pass for the content.
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+            return wrong("Transfer-Encoding is other than a single `chunked`");
+        }
+        headers.remove(header::CONTENT_LENGTH);
+        return Ok(());
     }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else {
+        return Ok(());
+    };
+    if lengths.next().is_none() && length.as_bytes().iter().all(u8::is_ascii_digit) {
+        return Ok(());
+    }
+    let said: Vec<&str> = headers
+        .get_all(header::CONTENT_LENGTH)
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or("?").split(','))
+        .map(str::trim)
+        .collect();
+    if said
+        .iter()
+        .any(|length| length.parse::<u64>().is_err() || *length != said[0])
+    {
+        return wrong("Content-Length is not one number");
+    }
+    let length = HeaderValue::from_str(said[0]).expect("a number is a value");
+    headers.insert(header::CONTENT_LENGTH, length);
+    Ok(())
+}
+
+/// A copy of a request that may be sent twice: safe, and without a body.
+fn spare_copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let repeatable = request.method().is_safe() && http_body::Body::is_end_stream(request.body());
+    repeatable.then(|| {
+        let mut copy = Request::new(RequestBody::Whole(bytes::Bytes::new()));
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.headers_mut() = request.headers().clone();
+        copy
+    })
 }
 
 fn classify(error: &hyper::Error) -> ProxyError {

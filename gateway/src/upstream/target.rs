@@ -66,7 +66,10 @@ impl Target {
             host_header: HeaderValue::from_str(authority.as_str())
                 .map_err(|_| wrong("has an unusable host"))?,
             path: uri.path().to_owned(),
-            query: uri.query().map(str::to_owned),
+            query: uri
+                .query()
+                .filter(|query| !query.is_empty())
+                .map(str::to_owned),
         })
     }
 
@@ -85,15 +88,15 @@ impl Target {
             joined.push('/');
         }
         joined.push_str(rest);
-        let queries = [self.query.as_deref(), uri.query()];
-        for (number, query) in queries
-            .into_iter()
-            .flatten()
-            .filter(|q| !q.is_empty())
-            .enumerate()
-        {
-            joined.push(if number == 0 { '?' } else { '&' });
-            joined.push_str(query);
+        match (self.query.as_deref(), uri.query()) {
+            (None, None) => {}
+            (Some(query), None | Some("")) | (None, Some(query)) => {
+                joined.push('?');
+                joined.push_str(query);
+            }
+            (Some(own), Some(query)) => {
+                joined.push_str(&format!("?{own}&{query}"));
+            }
         }
         Ok(Uri::from(PathAndQuery::try_from(joined)?))
     }
@@ -122,6 +125,8 @@ mod tests {
         check("http://u/base", "/a/", 3, "/base/");
         check("http://u?k=1", "/a?x=2", 0, "/a?k=1&x=2");
         check("http://u?k=1", "/a", 0, "/a?k=1");
+        check("http://u?k=1", "/a?", 0, "/a?k=1");
+        check("http://u/b", "/a?", 2, "/b/?");
     }
 
     #[test]
