@@ -49,6 +49,22 @@ function loadstring(text, name)
   return raw_load(text, name, "t")
 end
 
+-- Errors of the gateway's functions are objects; plugins expect text.
+local match = string.match
+
+local function textual(ok, problem, ...)
+  if not ok and type(problem) == "userdata" then
+    local text = tostring(problem)
+    text = match(text, "^runtime error: (.*)") or text
+    return false, match(text, "^(.-)\nstack traceback:") or text
+  end
+  return ok, problem, ...
+end
+
+function pcall(body, ...)
+  return textual(raw_pcall(body, ...))
+end
+
 -- The handler runs after the failed call is left: inside it the time limit could not cut.
 local function handled(handler, ok, ...)
   if ok then
@@ -58,7 +74,7 @@ local function handled(handler, ok, ...)
 end
 
 function xpcall(body, handler, ...)
-  return handled(handler, raw_pcall(body, ...))
+  return handled(handler, textual(raw_pcall(body, ...)))
 end
 
 local raw_collectgarbage = collectgarbage
@@ -265,7 +281,7 @@ do
 
   function coroutine.resume(routine, ...)
     check()
-    return resume(routine, ...)
+    return textual(resume(routine, ...))
   end
 
   function coroutine.wrap(body)
