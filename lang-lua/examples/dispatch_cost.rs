@@ -47,6 +47,15 @@ function read_metadata(request, session, spec)
   return request, session
 end
 
+local cjson = require("cjson")
+
+function change_json(request, session, spec)
+  local data = cjson.decode(request.body)
+  data.seen = true
+  request.raw_body = cjson.encode(data)
+  return request, session
+end
+
 function add_response_header(request, response, session, metadata, spec)
   response.headers["X-Added"] = "yes"
   return response
@@ -92,6 +101,7 @@ fn main() {
         ("read_and_set", HookType::Pre),
         ("authenticate", HookType::CustomKeyCheck),
         ("read_metadata", HookType::Post),
+        ("change_json", HookType::Pre),
         ("add_response_header", HookType::Response),
     ] {
         let cost = cost(&language, plugin.as_ref(), name, hook_type);
@@ -169,7 +179,7 @@ fn object(plugin: &dyn Plugin, name: &str, hook_type: HookType) -> Object {
             return_overrides: ReturnOverrides::default(),
             method: Method::GET,
             scheme: "http",
-            raw_body: Bytes::new(),
+            raw_body: json_of_4_kib(),
             raw_body_only: false,
         },
         session: matches!(hook_type, HookType::Post | HookType::Response)
@@ -179,4 +189,11 @@ fn object(plugin: &dyn Plugin, name: &str, hook_type: HookType) -> Object {
         response: (hook_type == HookType::Response).then_some(response),
         time_limit: Duration::from_secs(5),
     }
+}
+
+fn json_of_4_kib() -> Bytes {
+    let items: Vec<_> = (0..50)
+        .map(|id| serde_json::json!({"id": id, "name": format!("item number {id}"), "price": 9.5, "tags": ["a", "b"]}))
+        .collect();
+    Bytes::from(serde_json::json!({ "items": items }).to_string())
 }

@@ -12,6 +12,7 @@ use mlua::{Error, FromLuaMulti, IntoLuaMulti, Lua, LuaString, Table, Value};
 use crate::convert::{
     from_headers, from_overrides, header_text, named, to_header_list, to_list, to_map, to_overrides,
 };
+use crate::raw::json;
 use crate::raw::tables::{from_header_list, from_list, from_map, from_pairs};
 use crate::{DRIVER, patterns, session};
 
@@ -92,6 +93,10 @@ pub(crate) fn table(lua: &Lua, calls: &Rc<Calls>) -> mlua::Result<Table> {
     natives
         .table
         .raw_set("find", lua.create_function(patterns::find)?)?;
+    let decode = lua.create_function(|lua, text: LuaString| json::decode(lua, &text.as_bytes()))?;
+    natives.table.raw_set("decode_json", decode)?;
+    let encode = lua.create_function(json::encode)?;
+    natives.table.raw_set("encode_json", encode)?;
     Ok(natives.table)
 }
 

@@ -1,4 +1,4 @@
-//! All of the crate that the compiler cannot check: signals, hooks, and tables built
+//! All of the crate that the compiler cannot check: signals, hooks, and tables and JSON built
 //! through Lua's own API.
 #![allow(
     unsafe_code,
@@ -6,4 +6,5 @@
 )]
 
 pub(crate) mod interrupt;
+pub(crate) mod json;
 pub(crate) mod tables;

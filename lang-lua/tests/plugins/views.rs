@@ -318,3 +318,27 @@ fn storage_failures_are_told_not_raised() {
     let told = &object.request.set_headers["X-A"];
     assert_eq!(told, "false store_data(\"key\"): storage: away");
 }
+
+#[test]
+fn json_can_be_read_and_written() {
+    let object = after(
+        HookType::Pre,
+        "local cjson = require('cjson')\nlocal data = cjson.decode(request.body)\n\
+         data.list[#data.list + 1] = data.none == cjson.null\n\
+         request.raw_body = cjson.encode(data)\n\
+         request:set_header('X-Headers', cjson.encode(request.headers))\n\
+         request:set_header('X-Error', select(2, require('cjson.safe').decode('{')))\n\
+         return request",
+        |object| object.request.raw_body = Bytes::from_static(br#"{"list":[1,"a"],"none":null}"#),
+    );
+    let body: serde_json::Value = serde_json::from_slice(&object.request.raw_body).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({"list": [1, "a", true], "none": null})
+    );
+    let headers = &object.request.set_headers["X-Headers"];
+    let headers: serde_json::Value = serde_json::from_str(headers).unwrap();
+    assert_eq!(headers["X-Request-Id"], "id-1");
+    let error = &object.request.set_headers["X-Error"];
+    assert!(error.starts_with("not JSON: EOF"), "{error}");
+}
