@@ -10,6 +10,7 @@ import json
 import linecache
 import logging
 import os
+import signal
 import sys
 import traceback
 import types
@@ -74,6 +75,9 @@ def start(path_prefix, switch_interval):
     if path_prefix:
         sys.path.insert(0, path_prefix)
     sys.setswitchinterval(switch_interval)
+    # Importing the module installs a handler where there is none; signals are the gateway's.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.meta_path.insert(0, _PluginFinder())
     sys.meta_path.append(_ShortNames())
     for stream in (sys.stdout, sys.stderr):
