@@ -3,6 +3,7 @@
 //! `proxy`, `edge`, `upgrade` and `reload` need no plugin. The scenarios below `coprocess` know
 //! no language; each language module runs all of them and adds what only it can do.
 
+mod admin;
 mod edge;
 mod languages;
 mod proxy;

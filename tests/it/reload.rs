@@ -177,10 +177,3 @@ fn a_second_sigterm_forces_the_end() {
         Err(Failure::Closed | Failure::Reset | Failure::Truncated(_))
     ));
 }
-
-#[test]
-fn sigint_drains_too() {
-    let mut gateway = gateway().start();
-    gateway.signal("INT");
-    assert_eq!(gateway.wait_for_exit().code(), Some(0));
-}

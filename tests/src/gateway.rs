@@ -237,6 +237,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// Its folder, which is its working directory too.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -15,6 +15,9 @@ pub struct Probe {
     thread: JoinHandle<Observed>,
 }
 
+/// How often a probe asks at least, however short the time was.
+const LEAST: usize = 5;
+
 /// What a probe saw.
 #[derive(Debug, Default)]
 pub struct Observed {
@@ -60,7 +63,7 @@ impl Observed {
     #[track_caller]
     pub fn assert_undisturbed(&self, limit: Duration) {
         assert!(self.failures.is_empty(), "{self:?}");
-        assert!(self.answered > 3, "{self:?}");
+        assert!(self.answered >= LEAST, "{self:?}");
         assert!(self.slowest < limit, "slower than {limit:?}: {self:?}");
     }
 }
@@ -68,7 +71,9 @@ impl Observed {
 fn watch(address: SocketAddr, request: &Request, pause: Duration, stop: &AtomicBool) -> Observed {
     let mut observed = Observed::default();
     let mut client: Option<Client> = None;
-    while !stop.load(Ordering::SeqCst) {
+    let mut sent = 0;
+    while sent < LEAST || !stop.load(Ordering::SeqCst) {
+        sent += 1;
         let started = Instant::now();
         let connection = client.get_or_insert_with(|| Client::connect(address));
         match connection.try_request(request) {

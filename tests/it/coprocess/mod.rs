@@ -2,10 +2,12 @@
 //! has to do the same.
 
 pub(crate) mod auth;
+pub(crate) mod bodies;
 pub(crate) mod edits;
 pub(crate) mod events;
 pub(crate) mod fail_closed;
 pub(crate) mod failures;
+pub(crate) mod faults;
 pub(crate) mod hooks;
 pub(crate) mod native;
 pub(crate) mod overrides;
@@ -91,6 +93,14 @@ macro_rules! scenarios {
             a_failing_check_is_not_authorised,
             a_check_is_ignored_on_a_keyless_api,
             the_older_switch_works_too,
+        ]);
+        scenarios!($driver, bodies: [
+            a_body_over_the_limit_is_refused_before_the_upstream_sees_it,
+            a_hook_that_wants_no_body_lets_it_stream,
+            a_malformed_body_is_the_clients_fault,
+            a_client_gone_in_the_middle_of_its_body_runs_no_hook,
+            a_client_that_waits_to_be_told_to_continue_is_told,
+            an_upstream_that_breaks_off_is_not_shown_to_a_response_hook,
         ]);
         scenarios!($driver, responses: [
             status_body_and_headers_are_rewritten,

@@ -47,7 +47,7 @@ pub(crate) fn an_endless_loop_ends_at_the_limit(driver: Driver) {
         );
     }
     assert_eq!(upstream.take().len(), 3, "only the quick ones arrived");
-    gateway.wait_for_log_with(&["endless", "Spin", driver, "300ms"]);
+    gateway.wait_for_log_with(&["endless", "Spin", driver, "longer than"]);
 }
 
 pub(crate) fn an_endless_auth_check_lets_nobody_in(driver: Driver) {

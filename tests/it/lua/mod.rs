@@ -3,6 +3,7 @@
 scenarios!("lua");
 
 mod c_abi;
+mod faults;
 mod sandbox;
 
 #[test]

@@ -16,7 +16,10 @@ function Call(request, session, spec)
     error(name .. " is there")
   end
   local loader = loadstring or load
-  if loader and loader(string.dump(function() end)) then
+  if loader and string.dump and loader(string.dump(function() end)) then
+    error("bytecode is loaded")
+  end
+  if loader and loader("\27LJ\2\0") then
     error("bytecode is loaded")
   end
   return request, session

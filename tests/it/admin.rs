@@ -1,0 +1,130 @@
+//! The control plane: probes for everybody, the admin API for who has the secret.
+
+use serde_json::json;
+use test_harness::gateway::SECRET;
+use test_harness::{Client, Definition, Request, Upstream};
+
+use crate::gateway;
+
+#[test]
+fn ready_tells_which_api_cannot_serve_and_why() {
+    let upstream = Upstream::echo();
+    let gateway = gateway()
+        .with_plugins()
+        .api(Definition::new("a").upstream(&upstream))
+        .start();
+    assert_eq!(gateway.get("/ready").status, 200);
+    gateway.write_api(&Definition::new("hooked").driver("cobol").pre("AnyFunction"));
+    gateway.reload();
+    let response = gateway.get("/ready");
+    assert_eq!(response.status, 503, "{response:?}");
+    for part in ["hooked", "AnyFunction", "cobol"] {
+        assert!(
+            response.text().contains(part),
+            "`{part}` is missing in {response:?}"
+        );
+    }
+    assert_eq!(gateway.get("/hello").status, 200, "the process lives");
+    gateway.remove_api("hooked");
+    gateway.write("apps/broken.json", "{");
+    gateway.reload();
+    assert_eq!(gateway.get("/ready").status, 503);
+    std::fs::remove_file(gateway.folder().join("apps/broken.json")).unwrap();
+    gateway.reload();
+    assert_eq!(gateway.get("/ready").status, 200);
+}
+
+#[test]
+fn the_hooks_of_an_api_are_listed_with_what_is_wrong() {
+    let gateway = gateway()
+        .with_plugins()
+        .api(Definition::new("hooked").driver("cobol").pre("AnyFunction"))
+        .start();
+    let response = gateway.admin("/tyk/apis/hooked/plugins");
+    assert_eq!(response.status, 200, "{response:?}");
+    let body = response.text();
+    for part in ["hooked", "pre", "AnyFunction", "cobol"] {
+        assert!(body.contains(part), "`{part}` is missing in {body}");
+    }
+    let response = gateway.admin("/tyk/apis/nothing/plugins");
+    assert_eq!(response.status, 404);
+    assert_eq!(
+        response.json(),
+        json!({"status": "error", "message": "API not found"})
+    );
+    assert_eq!(
+        gateway.get("/tyk/apis/hooked/plugins").status,
+        403,
+        "not without the secret"
+    );
+}
+
+#[test]
+fn a_wrong_method_is_told() {
+    let gateway = gateway().start();
+    let request = Request::new("DELETE", "/tyk/reload").header("X-Tyk-Authorization", SECRET);
+    let response = gateway.send(&request);
+    assert_eq!(response.status, 405, "{response:?}");
+    assert_eq!(response.json()["message"], "Method not supported");
+}
+
+#[test]
+fn no_api_can_take_the_admin_apis_paths() {
+    let upstream = Upstream::echo();
+    let gateway = gateway()
+        .api(Definition::new("a").listen("/").upstream(&upstream))
+        .start();
+    for path in [
+        "/tyk/reload",
+        "/tyk/apis/a/plugins",
+        "/tyk/nothing",
+        "/tyk/",
+    ] {
+        let status = gateway.get(path).status;
+        assert!(matches!(status, 403 | 404), "{path}: {status}");
+    }
+    assert_eq!(gateway.get("/hello").json()["status"], "pass");
+    assert!(upstream.take().is_empty());
+}
+
+#[test]
+fn the_admin_api_can_have_a_port_of_its_own() {
+    let gateway = gateway()
+        .conf(json!({"control_api_port": free_port()}))
+        .start();
+    let line = gateway.wait_for_log_with(&["control", "address="]);
+    let address = line
+        .split("address=")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
+    let mut control = Client::connect(address.parse().unwrap());
+    let reload = Request::get("/tyk/reload?block=true").header("X-Tyk-Authorization", SECRET);
+    assert_eq!(control.request(&reload).status, 200);
+    assert_eq!(
+        gateway.send(&reload).status,
+        404,
+        "it is not on the other port any more"
+    );
+}
+
+/// A port that was free a moment ago; the configuration has no 0 for this listener.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn secrets_are_not_in_the_log() {
+    let gateway = gateway().start();
+    assert_eq!(gateway.admin("/tyk/reload?block=true").status, 200);
+    let wrong = Request::get("/tyk/reload").header("X-Tyk-Authorization", "a-wrong-secret");
+    assert_eq!(gateway.send(&wrong).status, 403);
+    let log = gateway.log().text();
+    assert!(
+        !log.contains(SECRET) && !log.contains("a-wrong-secret"),
+        "planted secrets show"
+    );
+}
