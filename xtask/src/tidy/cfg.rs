@@ -49,8 +49,9 @@ fn allowed(path: &str, index: usize, code: &[&str]) -> bool {
         "tests/it/main.rs" => next_is_mod(&["mod ", "use "]),
         "coprocess-core/src/lib.rs" => next_is_mod(&["mod conformance;"]),
         _ if in_language && path.ends_with("/build.rs") => true,
-        // The crate, or a test of it, is empty without its interpreter.
-        _ if in_language => index == 0 && code[0].starts_with("#![cfg("),
+        // The crate, or a test of it, is empty without its interpreter. Its documentation comes
+        // before the attribute, because what comes after it is not there either.
+        _ if in_language => code[index].starts_with("#![cfg("),
         _ => false,
     }
 }
@@ -90,6 +91,8 @@ mod tests {
     fn listed_places_may_ask() {
         let first = concat!("#![cfg(", "feature = \"embed\")]\n//! A language.\n");
         assert_eq!(lines("lang-foo/src/lib.rs", first), NONE);
+        let second = concat!("//! A language.\n#![cfg(", "feature = \"embed\")]\n");
+        assert_eq!(lines("lang-foo/src/lib.rs", second), NONE);
         assert_eq!(lines("gateway/src/lib.rs", first), [1]);
         let gated_mod = concat!("#[cfg(", "feature = \"python\")]\nmod python;\n");
         assert_eq!(lines("tests/it/main.rs", gated_mod), NONE);
