@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 import types
 
@@ -86,7 +87,7 @@ def start(path_prefix, switch_interval):
     root = logging.getLogger()
     root.addHandler(_LogBridge())
     root.setLevel(logging.INFO)
-    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught
     return "%s, executable %s, prefix %s" % (
         sys.version.split()[0],
         sys.executable,
@@ -94,8 +95,10 @@ def start(path_prefix, switch_interval):
     )
 
 
-def _log_uncaught(kind, error, trace):
-    _tyk_native.log(describe(error), "error")
+def _log_uncaught(uncaught):
+    if uncaught.exc_type is not SystemExit and uncaught.exc_value is not None:
+        name = uncaught.thread.name if uncaught.thread else "?"
+        _tyk_native.log("thread %s: %s" % (name, describe(uncaught.exc_value)), "error")
 
 
 def stop():

@@ -24,7 +24,7 @@ use crate::main_thread;
 use crate::native::SOURCE;
 use crate::oneshot::Reply;
 use crate::plugin::PluginState;
-use crate::pool::Pool;
+use crate::pool::{LaneKey, Pool};
 
 /// A plugin that swallows this many cuts in one run is disabled until it is loaded again.
 const MAX_SWALLOWED: u32 = 3;
@@ -77,6 +77,7 @@ struct Run {
 pub(crate) struct Pooled {
     /// Absent for events, which nobody waits for.
     pub(crate) reply: Option<Reply>,
+    pub(crate) lane: LaneKey,
     pub(crate) brief: bool,
 }
 
@@ -238,7 +239,7 @@ impl Deadlines {
             }));
         }
         run.written_off = true;
-        self.pool.write_off(run.subject.plugin.id, pooled.brief);
+        self.pool.write_off(pooled.lane, pooled.brief);
     }
 
     fn tell_when_unreachable(&self, run: &mut Run) {

@@ -1,7 +1,8 @@
 //! Where a call runs: on the caller's thread, or on one of the host's.
 
 use std::cell::RefCell;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ const EVENT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A started language.
 pub(crate) struct Runtime {
+    /// Tells languages apart, should a process start several.
+    id: u64,
     pub(crate) host: Arc<dyn Host>,
     pub(crate) options: Options,
     pub(crate) main: &'static MainThread,
@@ -33,7 +36,7 @@ pub(crate) struct Runtime {
 
 thread_local! {
     /// What this thread is when hooks run in place on it, and for which runtime.
-    static IN_PLACE: RefCell<Option<(*const Runtime, Arc<Worker>)>> = const { RefCell::new(None) };
+    static IN_PLACE: RefCell<Option<(u64, Arc<Worker>)>> = const { RefCell::new(None) };
 }
 
 impl Runtime {
@@ -46,7 +49,7 @@ impl Runtime {
             .map_err(InitError::Interpreter)?;
         let about = format!("Python {}", main.support.about);
         host.log(LogLevel::Info, SOURCE, &about);
-        let runtime: Arc<OnceLock<std::sync::Weak<Self>>> = Arc::default();
+        let runtime: Arc<OnceLock<Weak<Self>>> = Arc::default();
         let for_threads = Arc::clone(&runtime);
         let limits = Limits {
             concurrency: options.max_concurrency,
@@ -54,13 +57,15 @@ impl Runtime {
             stuck: options.max_stuck,
         };
         let pool = Arc::new(Pool::new(limits, move || {
-            let runtime = for_threads.get().and_then(std::sync::Weak::upgrade);
+            let runtime = for_threads.get().and_then(Weak::upgrade);
             runtime.is_some_and(|runtime| runtime.start_thread())
         }));
         let cannot = |error| InitError::Interpreter(format!("cannot start a thread: {error}"));
         pool::start_monitor(&pool).map_err(cannot)?;
         let deadlines = Deadlines::start(Arc::clone(&host), Arc::clone(&pool)).map_err(cannot)?;
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let started = Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             host,
             options,
             main,
@@ -134,7 +139,7 @@ impl Runtime {
     fn worker_in_place(&self) -> Result<Arc<Worker>, DispatchError> {
         IN_PLACE.with_borrow_mut(|kept| {
             if let Some((runtime, worker)) = kept
-                && std::ptr::eq(*runtime, self)
+                && *runtime == self.id
             {
                 return Ok(Arc::clone(worker));
             }
@@ -147,7 +152,7 @@ impl Runtime {
                     DispatchError::Unavailable(self.main.support.describe(py, &error))
                 })
             })?;
-            *kept = Some((self, Arc::clone(&worker)));
+            *kept = Some((self.id, Arc::clone(&worker)));
             Ok(worker)
         })
     }
@@ -212,9 +217,9 @@ impl Runtime {
     }
 
     fn run_job(&self, py: Python<'_>, worker: &Worker, job: Job) {
-        let (plugin, brief) = (job.hook.plugin().id, job.brief);
+        let (lane, brief) = (job.lane(), job.brief);
         let left = job.limit.saturating_sub(job.queued.elapsed());
-        let pooled = |reply| Some(Pooled { reply, brief });
+        let pooled = |reply| Some(Pooled { reply, lane, brief });
         let written_off = match job.work {
             Work::Hook { object, reply } if reply.is_awaited() => {
                 let began = Instant::now();
@@ -241,7 +246,7 @@ impl Runtime {
                 ended.written_off
             }
         };
-        self.pool.finished(plugin, brief, written_off);
+        self.pool.finished(lane, brief, written_off);
     }
 
     fn run_event(&self, py: Python<'_>, hook: &PyHook, payload: &str) -> PyResult<()> {

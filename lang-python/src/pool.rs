@@ -45,6 +45,14 @@ pub(crate) enum Work {
     Event { payload: String },
 }
 
+/// A plugin's calls and its events wait in different lanes, so that a flood of one does not
+/// refuse the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct LaneKey {
+    plugin: u64,
+    is_event: bool,
+}
+
 /// What the pool was configured with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -72,7 +80,7 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct State {
     ready: VecDeque<Job>,
-    lanes: HashMap<u64, Lane>,
+    lanes: HashMap<LaneKey, Lane>,
     /// Threads that take jobs; those written off are not among them.
     threads: usize,
     idle: usize,
@@ -117,7 +125,7 @@ impl Pool {
         }
         let all_stuck = state.stuck;
         let plugin = &job.hook.plugin().name;
-        let lane = state.lanes.entry(job.hook.plugin().id).or_default();
+        let lane = state.lanes.entry(job.lane()).or_default();
         if lane.stuck >= self.limits.concurrency
             || (lane.stuck > 0 && all_stuck >= self.limits.stuck)
         {
@@ -183,7 +191,7 @@ impl Pool {
     }
 
     /// The job that `take` gave is done.
-    pub(crate) fn finished(&self, plugin: u64, brief: bool, written_off: bool) {
+    pub(crate) fn finished(&self, key: LaneKey, brief: bool, written_off: bool) {
         let mut state = self.lock();
         if written_off {
             state.stuck -= 1;
@@ -191,26 +199,26 @@ impl Pool {
         } else {
             self.run_ends(&mut state, brief);
         }
-        let lane = state.lanes.entry(plugin).or_default();
+        let lane = state.lanes.entry(key).or_default();
         if written_off {
             lane.stuck -= 1;
         } else {
             lane.active -= 1;
         }
-        self.promote(&mut state, plugin);
+        self.promote(&mut state, key);
     }
 
     /// A thread is held by a call that has passed its limit: it counts as lost until the
     /// call ends, and another thread may take its place.
-    pub(crate) fn write_off(&self, plugin: u64, brief: bool) {
+    pub(crate) fn write_off(&self, key: LaneKey, brief: bool) {
         let mut state = self.lock();
         state.threads -= 1;
         state.stuck += 1;
         self.run_ends(&mut state, brief);
-        let lane = state.lanes.entry(plugin).or_default();
+        let lane = state.lanes.entry(key).or_default();
         lane.active -= 1;
         lane.stuck += 1;
-        self.promote(&mut state, plugin);
+        self.promote(&mut state, key);
         self.rouse(state, true);
     }
 
@@ -238,7 +246,7 @@ impl Pool {
             }
             let expired = state.expired();
             for job in &expired {
-                self.promote(&mut state, job.hook.plugin().id);
+                self.promote(&mut state, job.lane());
             }
             let stalled = state
                 .ready
@@ -280,9 +288,9 @@ impl Pool {
         }
     }
 
-    /// Moves the plugin's next waiting job to the ready ones.
-    fn promote(&self, state: &mut State, plugin: u64) {
-        let Some(lane) = state.lanes.get_mut(&plugin) else {
+    /// Moves the lane's next waiting job to the ready ones.
+    fn promote(&self, state: &mut State, key: LaneKey) {
+        let Some(lane) = state.lanes.get_mut(&key) else {
             return;
         };
         if lane.active < self.limits.concurrency
@@ -291,7 +299,7 @@ impl Pool {
             lane.active += 1;
             state.ready.push_back(job);
         } else if lane.active == 0 && lane.stuck == 0 && lane.waiting.is_empty() {
-            state.lanes.remove(&plugin);
+            state.lanes.remove(&key);
         }
     }
 
@@ -336,7 +344,7 @@ impl State {
         let ready = std::mem::take(&mut self.ready);
         for job in ready {
             if job.is_expired() {
-                if let Some(lane) = self.lanes.get_mut(&job.hook.plugin().id) {
+                if let Some(lane) = self.lanes.get_mut(&job.lane()) {
                     lane.active -= 1;
                 }
                 expired.push(job);
@@ -355,6 +363,13 @@ impl State {
 }
 
 impl Job {
+    pub(crate) fn lane(&self) -> LaneKey {
+        LaneKey {
+            plugin: self.hook.plugin().id,
+            is_event: matches!(self.work, Work::Event { .. }),
+        }
+    }
+
     fn is_expired(&self) -> bool {
         match &self.work {
             Work::Hook { reply, .. } => self.queued.elapsed() >= self.limit || !reply.is_awaited(),

@@ -150,10 +150,13 @@ fn changing_a_list_while_it_is_read_is_an_error_at_worst() {
 }
 
 #[test]
-fn errors_that_reach_the_top_of_a_thread_do_not_end_the_process() {
+fn errors_that_reach_the_top_of_a_thread_are_logged_and_do_not_end_the_process() {
     check_body(
         "import threading\n\
-         def fails(): raise SystemExit(1)\n\
-         thread = threading.Thread(target=fails)\nthread.start()\nthread.join()",
+         def exits(): raise SystemExit(1)\n\
+         def fails(): raise ValueError('at the top')\n\
+         for target in (exits, fails):\n    thread = threading.Thread(target=target, name='mine')\n    thread.start()\n    thread.join()",
     );
+    let parts = ["thread mine", "ValueError: at the top", "plugin.py"];
+    host().expect_line(LogLevel::Error, &parts);
 }
