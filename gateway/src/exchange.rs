@@ -9,6 +9,7 @@ use http::{HeaderValue, Uri};
 use hyper::upgrade::OnUpgrade;
 
 use crate::api::Api;
+use crate::edge::Policy;
 use crate::upstream::body::RequestBody;
 
 /// A request on its way, and what was found out about it.
@@ -23,6 +24,8 @@ pub struct Exchange {
     pub listen_length: usize,
     /// Who sent it.
     pub client: Peer,
+    /// Which paths are let through, also where a plugin sets one.
+    pub policy: Policy,
     /// `http` or `https`, by how the client reached the gateway.
     pub scheme: &'static str,
     /// The caller's session, after authentication.

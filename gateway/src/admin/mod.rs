@@ -31,21 +31,20 @@ pub struct Control {
 
 /// All routes of the control plane.
 pub fn router(control: Control) -> Router {
-    let admin = Router::new()
-        .route("/reload", get(reload))
-        .route("/reload/", get(reload))
-        .route("/apis/{id}/plugins", get(plugins))
+    let hello = format!("/{}", control.config.health_check_endpoint_name);
+    let ready = format!("/{}", control.config.readiness_check_endpoint_name);
+    Router::new()
+        .route("/tyk/reload", get(reload))
+        .route("/tyk/reload/", get(reload))
+        .route("/tyk/apis/{id}/plugins", get(plugins))
         .fallback(async || error(StatusCode::NOT_FOUND, "Not found"))
         .method_not_allowed_fallback(async || {
             error(StatusCode::METHOD_NOT_ALLOWED, "Method not supported")
         })
-        .layer(from_fn_with_state(control.clone(), authorize));
-    let hello = format!("/{}", control.config.health_check_endpoint_name);
-    let ready = format!("/{}", control.config.readiness_check_endpoint_name);
-    Router::new()
+        .layer(from_fn_with_state(control.clone(), authorize))
+        // Routes behind the layer need no secret.
         .route(&hello, get(health::hello))
         .route(&ready, get(health::ready))
-        .nest("/tyk", admin)
         .with_state(control)
 }
 

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use super::{HookCall, HookStep, overrides, query};
 use crate::chain::Flow;
 use crate::definition::BodyMode;
+use crate::edge::{Policy, target};
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
 
@@ -176,7 +177,7 @@ fn apply_url(request: &Request, exchange: &mut Exchange) -> Result<(), Unusable>
         return Ok(());
     }
     let base = match &request.url {
-        Some(url) => parse_url(url)?,
+        Some(url) => parse_url(url, exchange.policy)?,
         None => request.uri.clone(),
     };
     let uri = if edits {
@@ -188,21 +189,21 @@ fn apply_url(request: &Request, exchange: &mut Exchange) -> Result<(), Unusable>
     Ok(())
 }
 
-fn parse_url(url: &str) -> Result<Uri, Unusable> {
+fn parse_url(url: &str, policy: Policy) -> Result<Uri, Unusable> {
     let wrong = |reason: &str| format!("hook set url to {url:?}, {reason}");
     let uri: Uri = url.parse().map_err(|_| wrong("which is not a URL"))?;
     match uri.scheme_str() {
-        None if url.starts_with('/') => Ok(uri),
-        None => Err(wrong("which neither begins with `/` nor has a scheme")),
-        Some("http" | "https") => {
-            // The upstream is the API's; only path and query of the new URL count.
-            Ok(uri
-                .path_and_query()
-                .cloned()
-                .map_or_else(|| Uri::from_static("/"), Uri::from))
+        None if !url.starts_with('/') => {
+            return Err(wrong("which neither begins with `/` nor has a scheme"));
         }
-        Some(_) => Err(wrong("whose scheme is not implemented")),
+        None | Some("http" | "https") => {}
+        Some(_) => return Err(wrong("whose scheme is not implemented")),
     }
+    // The upstream is the API's; only path and query of the new URL count.
+    let target = uri.path_and_query().cloned();
+    let target = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+    target::check(&target, policy).map_err(&wrong)?;
+    Ok(target)
 }
 
 /// The session that an `auth_check` hook made, if it accepted the caller.

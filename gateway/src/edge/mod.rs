@@ -6,7 +6,7 @@
 
 pub mod hop;
 mod host;
-mod target;
+pub mod target;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, uri::PathAndQuery};
@@ -61,7 +61,7 @@ pub fn check(head: &mut Parts, policy: Policy) -> Result<Verdict, ProxyError> {
             "request target `*` is for OPTIONS only",
         ));
     }
-    target::check(&head.uri, policy)?;
+    target::check(&head.uri, policy).map_err(ProxyError::Malformed)?;
     hop::remove_nominated(&mut head.headers);
     count_down_max_forwards(head)
 }

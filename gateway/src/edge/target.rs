@@ -6,10 +6,10 @@
 use http::Uri;
 
 use super::Policy;
-use crate::error::ProxyError;
 
-/// Checks a target in origin form.
-pub(super) fn check(uri: &Uri, policy: Policy) -> Result<(), ProxyError> {
+/// Checks a target in origin form; the error says what it has. Plugins that change the URL
+/// are held to it too.
+pub fn check(uri: &Uri, policy: Policy) -> Result<(), &'static str> {
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     // One pass over all bytes finds the paths that need a closer look; most do not.
     let mut look_closer = false;
@@ -18,16 +18,12 @@ pub(super) fn check(uri: &Uri, policy: Policy) -> Result<(), ProxyError> {
             b'%' | b'.' | b'\\' => look_closer = true,
             0x21..=0x7e => {}
             _ => {
-                return Err(ProxyError::Malformed(
-                    "request target has a byte that is not ASCII",
-                ));
+                return Err("request target has a byte that is not ASCII");
             }
         }
     }
     if !target.starts_with('/') {
-        return Err(ProxyError::Malformed(
-            "request target does not begin with `/`",
-        ));
+        return Err("request target does not begin with `/`");
     }
     if look_closer {
         check_path(uri.path(), policy)
@@ -36,16 +32,16 @@ pub(super) fn check(uri: &Uri, policy: Policy) -> Result<(), ProxyError> {
     }
 }
 
-fn check_path(path: &str, policy: Policy) -> Result<(), ProxyError> {
+fn check_path(path: &str, policy: Policy) -> Result<(), &'static str> {
     for segment in path.split('/') {
         if is_dot_segment(segment) {
-            return Err(ProxyError::Malformed("request path has a dot segment"));
+            return Err("request path has a dot segment");
         }
     }
     let bytes = path.as_bytes();
     for (place, byte) in bytes.iter().enumerate() {
         match byte {
-            b'\\' => return Err(ProxyError::Malformed("request path has a backslash")),
+            b'\\' => return Err("request path has a backslash"),
             b'%' => check_escape(bytes.get(place + 1..place + 3), policy)?,
             _ => {}
         }
@@ -53,23 +49,15 @@ fn check_path(path: &str, policy: Policy) -> Result<(), ProxyError> {
     Ok(())
 }
 
-fn check_escape(digits: Option<&[u8]>, policy: Policy) -> Result<(), ProxyError> {
+fn check_escape(digits: Option<&[u8]>, policy: Policy) -> Result<(), &'static str> {
     let digits = digits.unwrap_or_default();
     if digits.len() != 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return Err(ProxyError::Malformed(
-            "request path has an incomplete percent-encoding",
-        ));
+        return Err("request path has an incomplete percent-encoding");
     }
     match (digits[0], digits[1].to_ascii_lowercase()) {
-        (b'0' | b'1', _) | (b'7', b'f') => Err(ProxyError::Malformed(
-            "request path has an encoded control character",
-        )),
-        (b'2', b'f') if !policy.allow_encoded_slash => {
-            Err(ProxyError::Malformed("request path has an encoded slash"))
-        }
-        (b'5', b'c') => Err(ProxyError::Malformed(
-            "request path has an encoded backslash",
-        )),
+        (b'0' | b'1', _) | (b'7', b'f') => Err("request path has an encoded control character"),
+        (b'2', b'f') if !policy.allow_encoded_slash => Err("request path has an encoded slash"),
+        (b'5', b'c') => Err("request path has an encoded backslash"),
         _ => Ok(()),
     }
 }

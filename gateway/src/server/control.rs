@@ -36,7 +36,7 @@ pub async fn listen(
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| ServerError::Bind { address, source })?;
-    info!(%address, "Control API listens.");
+    info!(%address, "Listening for the control API.");
     tokio::spawn(async move {
         loop {
             tokio::select! {

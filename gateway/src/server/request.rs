@@ -133,6 +133,7 @@ impl Worker {
             body: RequestBody::incoming(body),
             listen_length,
             client: peer.clone(),
+            policy: self.policy,
             scheme: "http",
             session: None,
             upgrade,
