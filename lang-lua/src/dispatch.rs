@@ -169,3 +169,54 @@ impl Vms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coprocess_core::{HookType, HostError, Plugin, PluginSource, SourceKind};
+
+    struct Quiet;
+
+    impl Host for Quiet {
+        fn log(&self, _level: LogLevel, _source: &str, _message: &str) {}
+        fn emit_event(&self, _name: &str, _payload: &str) {}
+        fn store_data(&self, _key: &str, _value: &[u8], _ttl: i64) -> Result<(), HostError> {
+            Ok(())
+        }
+        fn get_data(&self, _key: &str) -> Result<Option<bytes::Bytes>, HostError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn a_vm_goes_when_its_plugin_is_gone() {
+        crate::raw::interrupt::start().unwrap();
+        let shared = Shared {
+            options: Options::default(),
+            host: Arc::new(Quiet),
+        };
+        let root = std::env::temp_dir().join(format!("lang-lua-vms-{}", std::process::id()));
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::write(root.join("plugin.lua"), "function hook() end").unwrap();
+        let source = PluginSource {
+            name: "plugin".to_owned(),
+            root: root.clone(),
+            files: vec!["plugin.lua".into()],
+            kind: SourceKind::Directory,
+        };
+        let load = || -> Arc<dyn Plugin> {
+            crate::plugin::load(&source, &shared.options, &shared.host).unwrap()
+        };
+        let limit = Duration::from_secs(5);
+        for _ in 0..20 {
+            let plugin = load();
+            let hook = plugin.hook("hook", HookType::Pre).unwrap();
+            let code = &hook.get::<LuaHook>().unwrap().code;
+            let vm = vm_for(&shared, code, limit).unwrap();
+            assert!(Rc::ptr_eq(&vm, &vm_for(&shared, code, limit).unwrap()));
+            // The one in use, and none of those before it.
+            assert_eq!(VMS.with_borrow(|vms| vms.entries.len()), 1);
+        }
+        std::fs::remove_dir_all(root).unwrap();
+    }
+}

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coprocess_core::{Host, LogLevel, Object, Request, Response, ResponseHeaders, Session};
+use coprocess_core::{
+    Host, LogLevel, Object, Request, Response, ResponseHeaders, Session, StringMap,
+};
 use http::Method;
 use mlua::{Error, FromLuaMulti, IntoLuaMulti, Lua, LuaString, Table, Value};
 
@@ -172,6 +174,12 @@ fn request_readers(natives: &Natives<'_>) -> mlua::Result<()> {
     natives.request("params", |lua, r, ()| from_map(lua, &r.params()))?;
     natives.request("set_headers", |lua, r, ()| from_map(lua, &r.set_headers))?;
     natives.request("add_params", |lua, r, ()| from_map(lua, &r.add_params))?;
+    natives.request("set_header_value", |lua, r, name: LuaString| {
+        value_of(lua, &r.set_headers, &name)
+    })?;
+    natives.request("add_param_value", |lua, r, name: LuaString| {
+        value_of(lua, &r.add_params, &name)
+    })?;
     natives.request("extended_params", |lua, r, ()| {
         from_map(lua, &r.extended_params)
     })?;
@@ -187,6 +195,11 @@ fn request_readers(natives: &Natives<'_>) -> mlua::Result<()> {
     natives.request("get_header", |lua, r, name: LuaString| {
         header_text(lua, &r.headers, &name)
     })
+}
+
+fn value_of(lua: &Lua, map: &StringMap, name: &LuaString) -> mlua::Result<Option<LuaString>> {
+    let value = name.to_str().ok().and_then(|name| map.get(&*name));
+    value.map(|value| lua.create_string(value)).transpose()
 }
 
 fn request_writers(natives: &Natives<'_>) -> mlua::Result<()> {
@@ -206,12 +219,12 @@ fn request_writers(natives: &Natives<'_>) -> mlua::Result<()> {
         r.delete_params.push(name);
         Ok(())
     })?;
-    natives.request("put_set_headers", |_, r, map| {
-        r.set_headers = to_map(&map, "set_headers")?;
+    natives.request("put_set_headers", |_, r, (table, all): (Table, bool)| {
+        put_map(&mut r.set_headers, to_map(&table, "set_headers")?, all);
         Ok(())
     })?;
-    natives.request("put_add_params", |_, r, map| {
-        r.add_params = to_map(&map, "add_params")?;
+    natives.request("put_add_params", |_, r, (table, all): (Table, bool)| {
+        put_map(&mut r.add_params, to_map(&table, "add_params")?, all);
         Ok(())
     })?;
     natives.request("put_extended_params", |_, r, map| {
@@ -247,6 +260,15 @@ fn request_writers(natives: &Natives<'_>) -> mlua::Result<()> {
     })
 }
 
+/// Takes what a plugin left in a map: all of it, or what it added to a map it did not list.
+fn put_map(map: &mut StringMap, new: StringMap, all: bool) {
+    if all || map.is_empty() {
+        *map = new;
+    } else {
+        map.extend(new);
+    }
+}
+
 /// A body that did not change stays shared with the gateway.
 fn replace_body(body: &mut Bytes, new: &LuaString) {
     let new = new.as_bytes();
@@ -263,11 +285,7 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
     })?;
     natives.response("response_header", |lua, r, name: LuaString| {
         match &r.edited_headers {
-            Some(edited) => edited
-                .headers
-                .get(&*name.to_str()?)
-                .map(|value| lua.create_string(value))
-                .transpose(),
+            Some(edited) => value_of(lua, &edited.headers, &name),
             None => header_text(lua, &r.headers, &name),
         }
     })?;
@@ -292,11 +310,7 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
         |_, r, (headers, all): (Table, bool)| {
             let map = to_map(&headers, "response.headers")?;
             let edited = edited_headers(r);
-            if all {
-                edited.headers = map;
-            } else {
-                edited.headers.extend(map);
-            }
+            put_map(&mut edited.headers, map, all);
             Ok(())
         },
     )?;
@@ -336,21 +350,17 @@ fn caller(natives: &Natives<'_>) -> mlua::Result<()> {
         object.session = None;
         Ok(())
     })?;
-    natives.object("metadata_value", |lua, object, name: LuaString| {
-        let session = object.session.as_deref();
-        session
-            .and_then(|session| session.metadata.get(&*name.to_str().ok()?))
-            .map(|value| lua.create_string(value))
-            .transpose()
-    })?;
+    natives.object(
+        "metadata_value",
+        |lua, object, name: LuaString| match &object.session {
+            Some(session) => value_of(lua, &session.metadata, &name),
+            None => Ok(None),
+        },
+    )?;
     natives.object("put_metadata", |_, object, (table, all): (Table, bool)| {
         let metadata = to_map(&table, "metadata")?;
         let session = object.session.get_or_insert_default();
-        if all {
-            session.metadata = metadata;
-        } else {
-            session.metadata.extend(metadata);
-        }
+        put_map(&mut session.metadata, metadata, all);
         Ok(())
     })?;
     natives.object("spec_value", |lua, object, name: LuaString| {

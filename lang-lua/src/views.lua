@@ -94,6 +94,10 @@ local function map_reader(slot, meta)
   end
 end
 
+local set_headers_meta =
+  map_meta("headers to set", native.set_header_value, native.set_headers)
+local add_params_meta =
+  map_meta("parameters to add", native.add_param_value, native.add_params)
 local headers_meta = map_meta("request headers", native.get_header, native.headers)
 local response_headers_meta =
   map_meta("response headers", native.response_header, native.response_headers)
@@ -154,9 +158,9 @@ end
 local request_tables = {
   headers = map_reader("request headers", headers_meta),
   params = keep(native.params),
-  set_headers = keep(native.set_headers),
+  set_headers = map_reader("headers to set", set_headers_meta),
   delete_headers = keep(native.delete_headers),
-  add_params = keep(native.add_params),
+  add_params = map_reader("parameters to add", add_params_meta),
   extended_params = keep(native.extended_params),
   delete_params = keep(native.delete_params),
   return_overrides = keep(native.return_overrides),
@@ -261,10 +265,24 @@ end
 
 -- === taking back what the hook changed ===
 
+-- What was only added to is added; what was listed or assigned counts as a whole.
+local function put_map(meta, put)
+  return function(map)
+    if type(map) ~= "table" or getmetatable(map) ~= meta then
+      put(map, true)
+    elseif next(map) ~= nil then
+      put(map, false)
+    end
+  end
+end
+
+local take_metadata = put_map(metadata_meta, native.put_metadata)
+local take_response_headers = put_map(response_headers_meta, native.put_response_headers)
+
 local request_setters = {
-  set_headers = native.put_set_headers,
+  set_headers = put_map(set_headers_meta, native.put_set_headers),
   delete_headers = native.put_delete_headers,
-  add_params = native.put_add_params,
+  add_params = put_map(add_params_meta, native.put_add_params),
   extended_params = native.put_extended_params,
   delete_params = native.put_delete_params,
   return_overrides = native.put_return_overrides,
@@ -296,14 +314,6 @@ local function take_request(request)
   end
 end
 
-local function take_metadata(metadata)
-  if getmetatable(metadata) ~= metadata_meta then
-    native.put_metadata(metadata, true)
-  elseif next(metadata) ~= nil then
-    native.put_metadata(metadata, false)
-  end
-end
-
 local function take_session(session)
   for field, value in next, session do
     if field == "metadata" and type(value) == "table" then
@@ -330,11 +340,7 @@ local function take_response(response)
   end
   local headers = rawget(response, "headers")
   if headers ~= nil then
-    if getmetatable(headers) ~= response_headers_meta then
-      native.put_response_headers(headers, true)
-    elseif next(headers) ~= nil then
-      native.put_response_headers(headers, false)
-    end
+    take_response_headers(headers)
   end
   local multivalue = rawget(response, "multivalue_headers")
   if multivalue ~= nil then
