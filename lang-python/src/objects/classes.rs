@@ -1,5 +1,6 @@
 //! The message classes that Python code sees, one for each message of the wire contract.
 
+use coprocess_core::{Request, canonical_name};
 use pyo3::PyClassInitializer;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -56,6 +57,9 @@ macro_rules! classes {
                 let class = py.get_type::<$name>();
                 for info in Class::$class.fields() {
                     class.setattr(info.name, Field { info })?;
+                    for old in old_names(Class::$class, info.name) {
+                        class.setattr(old, Field { info })?;
+                    }
                 }
             )+
             Ok(())
@@ -74,6 +78,24 @@ classes! {
     ReturnOverrides = Overrides, "The answer that a hook gives in place of the upstream.";
     ResponseObject = Response, "The upstream's response.";
     Header = Header, "A header with all its values.";
+}
+
+/// The names that plugins written for the first release use for a field.
+fn old_names(class: Class, name: &str) -> impl Iterator<Item = &'static str> {
+    const NAMES: &[(Class, &str, &str)] = &[
+        (Class::Request, "set_headers", "SetHeaders"),
+        (Class::Request, "delete_headers", "DeleteHeaders"),
+        (Class::Request, "add_params", "AddParams"),
+        (Class::Request, "extended_params", "ExtendedParams"),
+        (Class::Request, "delete_params", "DeleteParams"),
+        (Class::Request, "return_overrides", "ReturnOverrides"),
+        (Class::Overrides, "response_code", "ResponseCode"),
+        (Class::Overrides, "response_error", "ResponseError"),
+    ];
+    let of_field = NAMES
+        .iter()
+        .filter(move |(of, field, _)| *of == class && *field == name);
+    of_field.map(|(_, _, old)| *old)
 }
 
 macro_rules! constructor {
@@ -133,6 +155,56 @@ impl MiniRequestObject {
         slf.clone()
     }
 
+    /// The headers as the first release showed them: all values by name.
+    #[getter(Headers)]
+    fn old_headers<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(slf.py());
+        let headers = with_request(slf, |request| request.headers.clone())?;
+        for name in headers.keys() {
+            let values = headers.get_all(name).iter();
+            let values: Vec<_> = values
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+                .collect();
+            all.set_item(canonical_name(name), values)?;
+        }
+        Ok(all)
+    }
+
+    /// The query as the first release showed it: values by name.
+    #[getter(Params)]
+    fn old_params<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(slf.py());
+        for (name, value) in with_request(slf, |request| request.params())? {
+            all.set_item(name, [value])?;
+        }
+        Ok(all)
+    }
+
+    /// The path, without the query.
+    #[getter(URL)]
+    fn old_url(slf: &Bound<'_, Self>) -> PyResult<String> {
+        with_request(slf, |request| {
+            let url = request.url();
+            url.split_once('?').map_or(url, |(path, _)| path).to_owned()
+        })
+    }
+
+    #[setter(URL)]
+    fn set_old_url(slf: &Bound<'_, Self>, url: String) -> PyResult<()> {
+        with_request(slf, |request| request.url = Some(url))
+    }
+
+    /// The body as text; unlike `body`, writing it counts.
+    #[getter(Body)]
+    fn old_body(slf: &Bound<'_, Self>) -> PyResult<String> {
+        with_request(slf, |request| request.body().to_owned())
+    }
+
+    #[setter(Body)]
+    fn set_old_body(slf: &Bound<'_, Self>, body: String) -> PyResult<()> {
+        with_request(slf, |request| request.raw_body = body.into())
+    }
+
     /// The first value of a request header, its name in any case; `None` without one.
     fn get_header<'py>(
         slf: &Bound<'py, Self>,
@@ -181,6 +253,17 @@ impl MiniRequestObject {
     /// Removes a query parameter.
     fn delete_param(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         push_item(slf, DELETE_PARAMS, convert::text(name)?)
+    }
+}
+
+fn with_request<R>(
+    message: &Bound<'_, MiniRequestObject>,
+    act: impl FnOnce(&mut Request) -> R,
+) -> PyResult<R> {
+    let mut this = message.as_super().try_borrow_mut()?;
+    match this.record()? {
+        Record::Request(record) => Ok(act(&mut record.request)),
+        _ => Err(gone()),
     }
 }
 

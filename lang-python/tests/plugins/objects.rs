@@ -205,3 +205,36 @@ fn the_logging_module_writes_to_the_gateways_log() {
     host().expect_line(Warning, &["bridged 7"]);
     host().expect_line(Debug, &["lone \\udc80"]);
 }
+
+#[test]
+fn plugins_of_the_first_release_find_their_names() {
+    let object = run_body(
+        "assert request.Headers['X-Client'] == ['someone'] and request.Params == {'a': ['1']}
+assert request.URL == '/things/1' and request.Body == 'body'
+request.SetHeaders['a'] = 'b'
+request.DeleteHeaders.append('Accept')
+request.AddParams['c'] = 'd'
+request.DeleteParams.append('e')
+request.Body = 'changed'
+request.ReturnOverrides.ResponseCode = 403
+request.ReturnOverrides.ResponseError = 'no'
+tyk.log_error('one', 'two')",
+    )
+    .unwrap();
+    let request = object.request;
+    assert_eq!(
+        (
+            request.set_headers["a"].as_str(),
+            request.add_params["c"].as_str()
+        ),
+        ("b", "d")
+    );
+    assert_eq!(
+        (&request.delete_headers[0], &request.delete_params[0]),
+        (&"Accept".into(), &"e".into())
+    );
+    assert_eq!(request.raw_body, "changed");
+    assert_eq!(request.return_overrides.response_code, 403);
+    assert_eq!(request.return_overrides.response_error, "no");
+    host().expect_line(coprocess_core::LogLevel::Error, &["one two"]);
+}
