@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,12 +16,13 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tracing::debug;
 
+use super::client_io::{self, ClientIo, Phase};
 use super::request::Worker;
 use crate::exchange::Peer;
 
-/// What a client gets that began a request and did not end its head in time.
-const TIMEOUT_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n\
-    content-length: 41\r\nconnection: close\r\n\r\n{\n    \"error\": \"Request header timeout\"\n}";
+/// How long a connection that is closing is read from, and how much.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Most requests at the same time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
@@ -49,9 +51,12 @@ async fn serve_http1(
     mut stopped: watch::Receiver<bool>,
 ) -> Option<(TcpStream, Bytes)> {
     let options = &worker.config.http_server_options;
+    let phase = Phase::default();
     let service = service_fn(|request| {
+        let phase = phase.clone();
+        phase.serving();
         let answer = Rc::clone(worker).handle(request, peer);
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move { Ok::<_, Infallible>(phase.track(answer.await)) }
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -59,7 +64,7 @@ async fn serve_http1(
         // Twice what is allowed, so that what is too large can be answered properly. The
         // number of fields keeps hyper's default of 100, which needs no allocation.
         .max_buf_size(options.max_request_header_bytes.max(8 * 1024) * 2)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(ClientIo::new(stream, phase.clone()), service)
         .with_upgrades();
     let outcome = loop {
         tokio::select! {
@@ -67,23 +72,48 @@ async fn serve_http1(
             _ = stopped.changed() => std::pin::Pin::new(&mut connection).graceful_shutdown(),
         }
     };
-    let error = outcome.err()?;
-    debug!(peer = %peer.address, %error, "Connection ended with an error.");
+    // A connection that became a tunnel is not ours any more.
     let parts = connection.into_parts()?;
-    let mut stream = parts.io.into_inner();
-    if error.is_parse_version_h2() {
-        return Some((stream, parts.read_buf));
+    let mut stream = parts.io.into_stream();
+    if let Err(error) = outcome {
+        debug!(peer = %peer.address, %error, "Connection ended with an error.");
+        if error.is_parse_version_h2() {
+            return Some((stream, parts.read_buf));
+        }
+        if error.is_user() {
+            // A body broke off. A clean end would pass for the end of a body that has no
+            // length.
+            let _ = stream.set_zero_linger();
+            return None;
+        }
+        if error.is_timeout() && !parts.read_buf.is_empty() {
+            let answer = client_io::refusal(StatusCode::REQUEST_TIMEOUT);
+            // The client may be gone, or may not read; neither is waited for.
+            let _ = tokio::time::timeout(LINGER_TIME, stream.write_all(&answer)).await;
+        }
     }
-    if error.is_user() {
-        // A body broke off. A clean end would pass for the end of a body that has no length.
-        let _ = stream.set_zero_linger();
-    }
-    if error.is_timeout() && !parts.read_buf.is_empty() {
-        // The client may be gone, or may not read; neither is waited for.
-        let _ =
-            tokio::time::timeout(Duration::from_secs(1), stream.write_all(TIMEOUT_ANSWER)).await;
-    }
+    linger(stream).await;
     None
+}
+
+/// Closes in a way that lets the client read the last answer: a socket that is closed with
+/// unread data in it, such as the rest of a body that was refused, resets the connection,
+/// and the reset overtakes the answer.
+async fn linger(mut stream: TcpStream) {
+    let draining = async {
+        stream.shutdown().await?;
+        let mut scrap = [0; 4096];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match stream.read(&mut scrap).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    // Whichever way it ends, the connection is over.
+    let _ = tokio::time::timeout(LINGER_TIME, draining).await;
 }
 
 async fn serve_http2(

@@ -1,6 +1,7 @@
 //! The data plane: one thread per core, each with its own listening socket, its own runtime
 //! and its own upstream connections. A connection stays on the thread that accepted it.
 
+mod client_io;
 mod connection;
 pub mod control;
 mod listener;

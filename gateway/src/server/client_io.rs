@@ -1,0 +1,233 @@
+//! The client's end of an HTTP/1 connection, with proper answers to what hyper refuses.
+//!
+//! hyper answers a request that it cannot parse by itself, with a bare status, and closes.
+//! Such an answer is the only thing that it writes while no request is being served, so it
+//! is recognised by that and gets the error body that every other refusal has.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::upstream::body::{BodyError, ResponseBody};
+
+/// What a connection does; shared by its two ends, which are on the same thread.
+#[derive(Clone, Default)]
+pub(super) struct Phase(Arc<AtomicU8>);
+
+/// No request is being served: what is written now is hyper's own.
+const IDLE: u8 = 0;
+/// A request is being served.
+const SERVING: u8 = 1;
+/// The answer is complete, but may not be written yet.
+const ENDING: u8 = 2;
+/// The connection is a tunnel; nothing written is HTTP.
+const TUNNEL: u8 = 3;
+
+impl Phase {
+    fn set(&self, phase: u8) {
+        self.0.store(phase, Ordering::Relaxed);
+    }
+
+    fn is(&self, phase: u8) -> bool {
+        self.0.load(Ordering::Relaxed) == phase
+    }
+
+    /// A request has come in.
+    pub(super) fn serving(&self) {
+        self.set(SERVING);
+    }
+
+    /// Its answer is on the way; the phase follows the body.
+    pub(super) fn track(self, response: Response<ResponseBody>) -> Response<TrackedBody> {
+        let after = match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => TUNNEL,
+            _ => ENDING,
+        };
+        response.map(|body| TrackedBody {
+            body,
+            phase: self,
+            after,
+        })
+    }
+}
+
+/// A body that tells when hyper is done with it.
+pub(super) struct TrackedBody {
+    body: ResponseBody,
+    phase: Phase,
+    after: u8,
+}
+
+impl Drop for TrackedBody {
+    fn drop(&mut self) {
+        self.phase.set(self.after);
+    }
+}
+
+impl Body for TrackedBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A client's connection.
+pub(super) struct ClientIo {
+    inner: TokioIo<TcpStream>,
+    phase: Phase,
+    /// What is still to be written of an answer that stands in for hyper's.
+    rest: Bytes,
+}
+
+impl ClientIo {
+    pub(super) fn new(stream: TcpStream, phase: Phase) -> Self {
+        Self {
+            inner: TokioIo::new(stream),
+            phase,
+            rest: Bytes::new(),
+        }
+    }
+
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.inner.into_inner()
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.rest.is_empty() {
+            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.rest.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether `written` is hyper's own answer; if so, ours is put in its place.
+    fn replaces(&mut self, written: &[u8]) -> bool {
+        if !self.phase.is(IDLE) {
+            return false;
+        }
+        let status = written
+            .strip_prefix(b"HTTP/1.1 ")
+            .and_then(|rest| rest.get(..3));
+        let status = status.and_then(|code| StatusCode::from_bytes(code).ok());
+        match status.filter(StatusCode::is_client_error) {
+            Some(status) => {
+                self.rest = refusal(status);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The whole answer to a request that could not be read.
+pub(super) fn refusal(status: StatusCode) -> Bytes {
+    let reason = status.canonical_reason().unwrap_or("Bad Request");
+    let body = format!("{{\n    \"error\": \"{reason}\"\n}}");
+    format!(
+        "HTTP/1.1 {} {reason}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        status.as_str(),
+        body.len()
+    )
+    .into()
+}
+
+impl Read for ClientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl Write for ClientIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_rest(cx))?;
+        if self.replaces(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_rest(cx))?;
+        if bufs.first().is_some_and(|first| self.replaces(first)) {
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_rest(cx))?;
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        if self.phase.is(ENDING) {
+            self.phase.set(IDLE);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_rest(cx))?;
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_whole_answers() {
+        let answer = refusal(StatusCode::REQUEST_TIMEOUT);
+        let text = std::str::from_utf8(&answer).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+            "{head}"
+        );
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", body.len())),
+            "{head}"
+        );
+        assert_eq!(body, "{\n    \"error\": \"Request Timeout\"\n}");
+    }
+}
