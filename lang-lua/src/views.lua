@@ -489,41 +489,4 @@ end
 tyk.get_data = native.get_data
 tyk.trigger_event = native.trigger_event
 
--- === require("cjson") ===
-
-local function encode(value)
-  if type(value) == "table" and getmetatable(value) then
-    complete(value)
-    for _, inner in next, value do
-      if type(inner) == "table" and getmetatable(inner) then
-        complete(inner)
-      end
-    end
-  end
-  return native.encode_json(value)
-end
-
-local null = native.decode_json("null")
-local loaded = globals.package.loaded
-loaded.cjson = { encode = encode, decode = native.decode_json, null = null }
-
-local pcall = globals.pcall
-
-local function or_nil(ok, value)
-  if ok then
-    return value
-  end
-  return nil, value
-end
-
-loaded["cjson.safe"] = {
-  encode = function(value)
-    return or_nil(pcall(encode, value))
-  end,
-  decode = function(text)
-    return or_nil(pcall(native.decode_json, text))
-  end,
-  null = null,
-}
-
-return call_request_hook, call_auth_hook, call_response_hook, call_event_handler
+return call_request_hook, call_auth_hook, call_response_hook, call_event_handler, complete

@@ -17,6 +17,7 @@ use crate::source::SourceFile;
 
 const SANDBOX: &str = include_str!("sandbox.lua");
 const VIEWS: &str = include_str!("views.lua");
+const CJSON: &str = include_str!("cjson.lua");
 
 /// Plugin code ready to run, on the thread that made it.
 pub(crate) struct Vm {
@@ -63,8 +64,14 @@ impl Vm {
         let ffi: mlua::Value = lua.globals().raw_get("ffi")?;
         lua.globals().raw_remove("ffi")?;
         let run_file = own_chunk(lua, SANDBOX).call((&natives, module_finder(lua, files)?, ffi))?;
-        let (request_hook, auth_hook, response_hook, event_handler) =
-            own_chunk(lua, VIEWS).call(natives)?;
+        let (request_hook, auth_hook, response_hook, event_handler, complete): (
+            _,
+            _,
+            _,
+            _,
+            Function,
+        ) = own_chunk(lua, VIEWS).call(&natives)?;
+        own_chunk(lua, CJSON).call::<()>((natives, complete))?;
         let own_globals = global_functions(lua)?;
         Ok(Self {
             calls,

@@ -418,6 +418,38 @@ mod tests {
         }
     }
 
+    /// Work that compiles, allocates, collects and changes coroutines all the time.
+    const BUSY: &str = r#"
+        local function fib(n) if n < 2 then return n end return fib(n - 1) + fib(n - 2) end
+        local round = 0
+        while true do
+          round = round + 1
+          local kept = {}
+          for i = 1, 200 do kept[i] = { tostring(i * round), i % 3 == 0 and fib(8) or nil } end
+          table.sort(kept, function(a, b) return a[1] < b[1] end)
+          local text = kept[1][1]:rep(20):gsub("%d", function(d) return d + 1 end)
+          local step = coroutine.wrap(function() for i = 1, 50 do coroutine.yield(i .. text) end end)
+          for i = 1, 50 do step() end
+          assert(load("return " .. round))()
+          if round % 50 == 0 then collectgarbage() end
+        end"#;
+
+    #[test]
+    fn a_cut_at_any_moment_leaves_the_vm_sound() {
+        start().unwrap();
+        let libraries = StdLib::JIT | StdLib::TABLE | StdLib::STRING;
+        let vm = new_lua(libraries, false).unwrap();
+        for round in 0..200 {
+            let (result, cut) = with_runner(|runner| {
+                let limit = Duration::from_millis(round % 7);
+                runner.run(&vm, limit, |lua| lua.load(BUSY).exec())
+            })
+            .unwrap();
+            let error = result.unwrap_err().to_string();
+            assert!(cut.is_some() && error.contains("time limit"), "{error}");
+        }
+    }
+
     #[test]
     fn a_run_that_ends_in_time_is_not_cut() {
         start().unwrap();
