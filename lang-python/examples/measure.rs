@@ -20,6 +20,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use lang_python::PythonLanguage;
 
 const PLUGIN: &str = "
+import ctypes, threading, time
 from tyk.decorators import *
 
 @Hook
@@ -42,6 +43,28 @@ def auth(request, session, metadata, spec):
         session.rate = 100
         session.per = 1
     return request, session, metadata
+
+@Hook
+def sleeps(request, session, spec):
+    time.sleep(1)
+    return request, session
+
+@Hook
+def spins(request, session, spec):
+    end = time.monotonic() + 1
+    while time.monotonic() < end: pass
+    return request, session
+
+@Hook
+def native(request, session, spec):
+    # Keeps the interpreter's lock, as a large regular expression does.
+    ctypes.PyDLL(None).usleep(1000000)
+    return request, session
+
+@Hook
+def background(request, session, spec):
+    threading.Thread(target=spins.f, args=(request, session, spec)).start()
+    return request, session
 
 @Hook
 async def awaitable(request, session, spec):
@@ -90,7 +113,47 @@ fn main() {
             each.as_nanos()
         );
     }
+    for fault in ["nothing", "sleeps", "spins", "native", "background"] {
+        let language = start("auto");
+        let plugin = language.load(&source).expect("the plugin loads");
+        let mut held = beside(&language, plugin.as_ref(), fault);
+        held.sort();
+        let at = |share: f64| held[((held.len() - 1) as f64 * share) as usize].as_micros();
+        println!(
+            "auto    beside `{fault}`: caller's thread held p50 {} us, p99 {} us, p99.9 {} us, \
+             max {} us, {} calls",
+            at(0.5),
+            at(0.99),
+            at(0.999),
+            at(1.0),
+            held.len()
+        );
+    }
     let _ = std::fs::remove_dir_all(root);
+}
+
+/// How long `dispatch` of a light hook holds the caller's thread, which is what other routes
+/// on that thread wait, for a second in which another hook misbehaves.
+fn beside(language: &PythonLanguage, plugin: &dyn Plugin, fault: &str) -> Vec<Duration> {
+    let light = plugin.hook("light", HookType::Pre);
+    let light = light.expect("the function is there");
+    for _ in 0..20_000 {
+        block_on(language.dispatch(object(&light, "light"))).expect("the hook works");
+    }
+    let faulty = plugin.hook(fault, HookType::Pre);
+    let faulty = faulty.expect("the function is there");
+    let running = language.dispatch(object(&faulty, fault));
+    let mut held = Vec::new();
+    let end = Instant::now() + Duration::from_millis(1500);
+    while Instant::now() < end {
+        let object = object(&light, "light");
+        let began = Instant::now();
+        let answer = language.dispatch(object);
+        held.push(began.elapsed());
+        block_on(answer).expect("the hook works");
+    }
+    block_on(running).expect("the hook works");
+    held
 }
 
 fn start(mode: &str) -> PythonLanguage {
