@@ -3,6 +3,12 @@
 //! `proxy`, `edge`, `upgrade` and `reload` need no plugin. The scenarios below `coprocess` know
 //! no language; each language module runs all of them and adds what only it can do.
 
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed unwrap is a failed test with a backtrace, helpers outside of test functions included"
+)]
+
 mod admin;
 mod edge;
 mod languages;

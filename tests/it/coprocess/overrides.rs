@@ -17,6 +17,9 @@ struct Told {
 /// What the client has to see: status, body to the byte, content type.
 type Answer = (u16, String, Option<&'static str>);
 
+/// Adds hooks to an API.
+type Change = fn(Definition) -> Definition;
+
 const TEXT: Option<&str> = Some("text/plain; charset=utf-8");
 const JSON: Option<&str> = Some("application/json");
 
@@ -154,7 +157,7 @@ fn check_headers(setup: &Setup) {
 }
 
 pub(crate) fn the_table_holds_for_every_request_hook(driver: Driver) {
-    let kinds: [(&str, fn(Definition) -> Definition); 3] = [
+    let kinds: [(&str, Change); 3] = [
         ("auth_check", |api| api.auth_check("OverrideAuth")),
         ("post_key_auth", |api| {
             api.auth_check("OverrideAuth").post_key_auth("Override")

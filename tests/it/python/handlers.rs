@@ -168,9 +168,8 @@ fn a_handler_that_can_never_be_called_refuses_its_api_and_says_so() {
     gateway.wait_for_log_with(&["Two", "parameters"]);
 }
 
-#[test]
-fn exceptions_of_every_kind_are_refusals_and_nothing_ends() {
-    let source = r#"
+/// Exceptions that ask for more than a refusal, or cannot even be shown.
+const RAISING: &str = r#"
 from tyk.decorators import *
 import sys
 
@@ -203,8 +202,11 @@ def WrongType(request, session, spec):
     request.object.raw_body = "text is no bytes"
     return request, session
 "#;
+
+#[test]
+fn exceptions_of_every_kind_are_refusals_and_nothing_ends() {
     let upstream = Upstream::echo();
-    let mut builder = gateway().python("raising.py", source);
+    let mut builder = gateway().python("raising.py", RAISING);
     let functions = [
         "Exits",
         "Interrupts",
