@@ -268,3 +268,22 @@ fn a_hook_works_on_every_thread() {
     // The object holds the plugin: a request in flight outlives a reload.
     assert!(object.hook.get::<String>().is_none());
 }
+
+#[test]
+fn a_plugin_that_cannot_be_ended_is_disabled() {
+    // One call in C, where no hook runs, for much longer than three cuts.
+    let fixture = Fixture::new(
+        "function fault(request)\nlocal t = {}\n\
+         for i = 1, 3e6 do t[i] = i * 7919 % 1000003 end\ntable.sort(t)\nend\n\
+         function fine(request) return request end",
+    );
+    let error = fixture
+        .run_within("fault", Duration::from_millis(100))
+        .unwrap_err();
+    assert!(matches!(error, DispatchError::TimeLimit { .. }), "{error}");
+    let error = fixture.run("fine").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "plugin is disabled until reload: `plugin` did not end when it was cut at its time limit"
+    );
+}
