@@ -1,5 +1,6 @@
 //! What a plugin asks of the gateway: events, data, log lines.
 
+use serde_json::json;
 use test_harness::{Definition, Gateway, Receiver, Request, Upstream, wait};
 
 use super::{Driver, start};
@@ -70,6 +71,69 @@ pub(crate) fn payloads_arrive_as_they_are(driver: Driver) {
         assert_eq!(gateway.send(&trigger("noticed", payload)).status, 200);
         receiver.wait_for_message(payload);
     }
+}
+
+pub(crate) fn the_same_web_hook_is_sent_once_in_its_window(driver: Driver) {
+    let receiver = Receiver::start();
+    let upstream = Upstream::echo();
+    let handler = json!({"handler_name": "eh_web_hook_handler", "handler_meta": {
+        "method": "PUT", "target_path": receiver.url(), "event_timeout": 600
+    }});
+    let gateway = gateway()
+        .fixture("events", driver)
+        .conf(json!({"event_handlers": {"events": {"noticed": [handler]}}}))
+        .api(
+            Definition::new("api")
+                .driver(driver)
+                .upstream(&upstream)
+                .pre("Trigger"),
+        )
+        .start();
+    for payload in ["same", "same", "same", "different"] {
+        assert_eq!(gateway.send(&trigger("noticed", payload)).status, 200);
+    }
+    receiver.wait_for_message("different");
+    receiver.wait_for_message("same");
+    gateway.wait_for_log("suppressed");
+    let hooks = receiver.received();
+    assert_eq!(hooks.len(), 2, "{hooks:#?}");
+    assert!(hooks.iter().all(|hook| hook.method == "PUT"), "{hooks:#?}");
+}
+
+pub(crate) fn a_web_hook_that_nobody_takes_slows_nobody_down(driver: Driver) {
+    let silent = Upstream::serving(|connection| while connection.next_request().is_some() {});
+    let upstream = Upstream::echo();
+    let handler = |url: String| {
+        json!({"handler_name": "eh_web_hook_handler", "handler_meta": {
+            "method": "POST", "target_path": url, "event_timeout": 0
+        }})
+    };
+    let handlers = [handler(silent.url("/")), handler(Upstream::nobody())];
+    let gateway = gateway()
+        .fixture("events", driver)
+        .conf(json!({"event_handlers": {"events": {"noticed": handlers}}}))
+        .api(
+            Definition::new("api")
+                .driver(driver)
+                .upstream(&upstream)
+                .pre("Trigger"),
+        )
+        .start();
+    let begun = std::time::Instant::now();
+    for number in 0..200 {
+        assert_eq!(
+            gateway
+                .send(&trigger("noticed", &number.to_string()))
+                .status,
+            200
+        );
+    }
+    assert!(
+        begun.elapsed() < wait::DEADLINE / 2,
+        "{:?}",
+        begun.elapsed()
+    );
+    gateway.wait_for_log_with(&["WARN", "noticed", "Web hook failed"]);
 }
 
 fn data(key: &str, value: &str, ttl: &str) -> Request {

@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod fail_closed;
 pub(crate) mod failures;
 pub(crate) mod faults;
+pub(crate) mod framing;
 pub(crate) mod hooks;
 pub(crate) mod native;
 pub(crate) mod overrides;
@@ -114,6 +115,13 @@ macro_rules! scenarios {
             the_gateways_own_errors_are_not_shown,
             a_response_to_head_stays_without_a_body,
         ]);
+        scenarios!($driver, framing: [
+            answers_without_a_body_stay_without_one,
+            codes_that_are_no_final_status_are_refused,
+            response_hooks_may_meet_responses_without_a_body,
+            fields_of_one_hop_are_not_a_hooks_to_set,
+            hooks_run_for_http_2_clients_too,
+        ]);
         scenarios!($driver, failures: [
             a_hook_that_fails_is_a_middleware_error,
             the_log_has_the_traceback,
@@ -141,6 +149,8 @@ macro_rules! scenarios {
             an_event_reaches_the_log_and_a_web_hook,
             an_event_without_a_handler_is_no_error,
             payloads_arrive_as_they_are,
+            the_same_web_hook_is_sent_once_in_its_window,
+            a_web_hook_that_nobody_takes_slows_nobody_down,
             stored_data_is_there_for_later_requests,
             stored_data_expires,
             what_was_never_stored_reads_as_nothing,
