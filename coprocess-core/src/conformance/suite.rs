@@ -100,10 +100,14 @@ impl Suite {
 /// Runs one case on a thread of its own, so that a language that hangs fails the case.
 pub fn run_case(suite: &'static Suite, case: fn(&'static Suite)) {
     let (done, finished) = mpsc::channel();
-    let handle = thread::spawn(move || {
-        case(suite);
-        let _ = done.send(());
-    });
+    // As large as the main thread's: hooks may run in place, and recurse in C there.
+    let handle = thread::Builder::new()
+        .stack_size(8 << 20)
+        .spawn(move || {
+            case(suite);
+            let _ = done.send(());
+        })
+        .expect("the system has a thread left");
     if finished.recv_timeout(CASE_LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
         panic!("case did not end within {CASE_LIMIT:?}");
     }
