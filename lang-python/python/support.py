@@ -27,7 +27,30 @@ class HookTimeout(BaseException):
     def __init__(self, *args):
         super().__init__(*(args or ("hook ran longer than it may",)))
         # Only a cut that has arrived counts as one that the plugin could swallow.
-        _tyk_native.cut_arrived()
+        if _tyk_native.cut_arrived() >= 3:
+            _insist()
+
+
+def _insist():
+    """Raises once more at the next line, which is in the handler that swallows the cut."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals is not globals():
+            frame.f_trace = _raise_again
+        frame = frame.f_back
+    sys.settrace(_raise_again)
+
+
+def _raise_again(frame, event, arg):
+    # The interpreter takes a trace function away when it raises.
+    if frame.f_globals is not globals():
+        raise HookTimeout("hook ran longer than it may and swallowed the error")
+    return None
+
+
+def relent():
+    """Called when a hook that was cut has ended."""
+    sys.settrace(None)
 
 
 # === start-up ===

@@ -2,8 +2,8 @@
 //!
 //! Each thread that runs plugin code is a [`Worker`]. The watchdog, which never touches the
 //! interpreter, answers the waiting request when the limit has passed; a second thread
-//! injects an exception into the hook, again every 50 ms for loops that swallow it. That
-//! thread may wait for the interpreter for as long as native code holds it. The watchdog
+//! injects an exception into the hook, again every 50 ms for loops that swallow it; from the
+//! third on it is raised once more inside of the handler that swallowed it. That thread may wait for the interpreter for as long as native code holds it. The watchdog
 //! does not, so requests are answered and the log is written in any case.
 
 use std::cell::RefCell;
@@ -36,13 +36,13 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<Worker>>> = const { RefCell::new(None) };
 }
 
-/// Counts a cut that became an exception on this thread. Called from Python.
-pub(crate) fn cut_arrived() {
-    CURRENT.with_borrow(|worker| {
-        if let Some(worker) = worker {
-            worker.arrived.fetch_add(1, Ordering::Relaxed);
-        }
-    });
+/// Counts a cut that became an exception on this thread, and tells how many did in this
+/// run. Called from Python.
+pub(crate) fn cut_arrived() -> u32 {
+    CURRENT.with_borrow(|worker| match worker {
+        Some(worker) => worker.arrived.fetch_add(1, Ordering::Relaxed) + 1,
+        None => 0,
+    })
 }
 
 /// What a run is about, for logs and errors.
@@ -85,8 +85,18 @@ pub(crate) struct Pooled {
 pub(crate) struct Ended {
     /// An exception was injected.
     pub(crate) cut: bool,
+    /// So many exceptions were swallowed that the plugin cannot be trusted to end.
+    pub(crate) stubborn: bool,
     /// The request was answered and the thread counted as lost; it is back now.
     pub(crate) written_off: bool,
+}
+
+/// Whether the interpreter lets others in while a run is past its limit.
+#[derive(Default)]
+struct Reaching {
+    /// Somebody waits for the interpreter, or is about to.
+    pending: AtomicBool,
+    since: Mutex<Option<Instant>>,
 }
 
 /// The two threads that watch, and the workers that they watch.
@@ -96,7 +106,7 @@ pub(crate) struct Deadlines {
     workers: Mutex<HashMap<u64, Weak<Worker>>>,
     next: AtomicU64,
     interrupts: mpsc::Sender<(Arc<Worker>, u64)>,
-    reaching: Arc<Mutex<Option<Instant>>>,
+    reaching: Arc<Reaching>,
     watchdog: OnceLock<Watchdog>,
 }
 
@@ -132,10 +142,14 @@ impl Worker {
         let cut = self.injected.swap(false, Ordering::Relaxed);
         if cut {
             interpreter::set_async_exception(py, self.ident, None);
-            self.arrived.store(0, Ordering::Relaxed);
+        }
+        let stubborn = self.arrived.swap(0, Ordering::Relaxed) >= MAX_SWALLOWED;
+        if stubborn && let Some(main) = main_thread::running() {
+            main.support.relent(py);
         }
         Ended {
             cut,
+            stubborn,
             written_off: run.is_some_and(|run| run.written_off),
         }
     }
@@ -160,7 +174,7 @@ impl Deadlines {
     /// Starts the two threads. They end when the value is dropped.
     pub(crate) fn start(host: Arc<dyn Host>, pool: Arc<Pool>) -> io::Result<Arc<Self>> {
         let (interrupts, inbox) = mpsc::channel();
-        let reaching = Arc::new(Mutex::new(None));
+        let reaching = Arc::new(Reaching::default());
         let marker = Arc::clone(&reaching);
         thread::Builder::new()
             .name("py-interrupt".to_owned())
@@ -204,6 +218,11 @@ impl Deadlines {
         Ok(worker)
     }
 
+    /// Whether a run past its limit may hold the interpreter now.
+    pub(crate) fn interpreter_is_held(&self) -> bool {
+        self.reaching.pending.load(Ordering::Relaxed)
+    }
+
     /// What the watchdog does about a run that has passed its limit.
     fn report(&self, overrun: &Overrun<'_>) {
         let worker = lock(&self.workers)
@@ -214,12 +233,15 @@ impl Deadlines {
         let Some(run) = guard.as_mut().filter(|run| run.number == overrun.run) else {
             return;
         };
+        // Before the pool forgets the run: between the two, callers would take the
+        // interpreter for free.
+        self.reaching.pending.store(true, Ordering::Relaxed);
         if overrun.times == 1 {
             self.write_off(run);
         }
         self.tell_when_unreachable(run);
         if worker.arrived.load(Ordering::Relaxed) >= MAX_SWALLOWED {
-            self.disable(run);
+            self.disable(&run.subject);
         }
         drop(guard);
         // The receiver lives as long as this value.
@@ -243,7 +265,7 @@ impl Deadlines {
     }
 
     fn tell_when_unreachable(&self, run: &mut Run) {
-        let since = *lock(&self.reaching);
+        let since = *lock(&self.reaching.since);
         let Some(waited) = since.map(|since| since.elapsed()) else {
             return;
         };
@@ -261,8 +283,9 @@ impl Deadlines {
         self.host.log(LogLevel::Error, SOURCE, &line);
     }
 
-    fn disable(&self, run: &Run) {
-        let Subject { plugin, name } = &run.subject;
+    /// Switches a plugin off that swallows what is to end it.
+    pub(crate) fn disable(&self, subject: &Subject) {
+        let Subject { plugin, name } = subject;
         let reason = format!(
             "`{name}` of plugin `{}` swallowed {MAX_SWALLOWED} attempts to stop it",
             plugin.name
@@ -275,11 +298,12 @@ impl Deadlines {
 }
 
 /// The thread that waits for the interpreter so that the watchdog need not.
-fn interrupt_all(inbox: &mpsc::Receiver<(Arc<Worker>, u64)>, reaching: &Mutex<Option<Instant>>) {
+fn interrupt_all(inbox: &mpsc::Receiver<(Arc<Worker>, u64)>, reaching: &Reaching) {
     while let Ok(first) = inbox.recv() {
-        *lock(reaching) = Some(Instant::now());
+        *lock(&reaching.since) = Some(Instant::now());
         Python::attach(|py| {
-            *lock(reaching) = None;
+            *lock(&reaching.since) = None;
+            reaching.pending.store(false, Ordering::Relaxed);
             // What has piled up meanwhile is done at once; repeats do no harm.
             for (worker, run) in std::iter::once(first).chain(inbox.try_iter()) {
                 worker.interrupt(py, run);

@@ -1,6 +1,6 @@
 //! Where a call runs: on the caller's thread, or on one of the host's.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
@@ -11,7 +11,7 @@ use coprocess_core::{
 };
 use pyo3::prelude::*;
 
-use crate::deadline::{Deadlines, Pooled, Subject, Worker};
+use crate::deadline::{Deadlines, Ended, Pooled, Subject, Worker};
 use crate::hook::{self, PyHook};
 use crate::interpreter;
 use crate::main_thread::{self, MainThread};
@@ -34,9 +34,15 @@ pub(crate) struct Runtime {
     pool: Arc<Pool>,
 }
 
+/// What a thread needs for hooks in place: as much as those that Python itself starts have.
+/// Code in C recurses on it until Python's own limit, and what overflows ends the process.
+const STACK_IN_PLACE: usize = 7 << 20;
+
 thread_local! {
     /// What this thread is when hooks run in place on it, and for which runtime.
     static IN_PLACE: RefCell<Option<(u64, Arc<Worker>)>> = const { RefCell::new(None) };
+    /// Whether the thread's stack is large enough for that; not known before the first call.
+    static FITS: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
 impl Runtime {
@@ -95,12 +101,35 @@ impl Runtime {
 
     fn runs_in_place(&self, hook: &PyHook) -> bool {
         match self.options.mode {
-            Mode::Inline => true,
+            Mode::Inline => self.fits_this_thread(),
             Mode::Thread => false,
             // A hook that is not known to be short may hold the interpreter: waiting for
             // it here would stop the caller's other work.
-            Mode::Auto => hook.stats().is_proved() && !self.pool.has_risky_run(),
+            Mode::Auto => {
+                hook.stats().is_proved()
+                    && !self.pool.has_risky_run()
+                    && !self.deadlines.interpreter_is_held()
+                    && self.fits_this_thread()
+            }
         }
+    }
+
+    fn fits_this_thread(&self) -> bool {
+        if let Some(known) = FITS.get() {
+            return known;
+        }
+        let size = interpreter::stack_size().unwrap_or(0);
+        FITS.set(Some(size >= STACK_IN_PLACE));
+        if size < STACK_IN_PLACE {
+            let line = format!(
+                "hooks do not run in place on thread `{}`: its stack of {} KiB is below {} KiB",
+                thread::current().name().unwrap_or("without a name"),
+                size >> 10,
+                STACK_IN_PLACE >> 10
+            );
+            self.host.log(LogLevel::Warning, SOURCE, &line);
+        }
+        size >= STACK_IN_PLACE
     }
 
     fn run_on_thread(&self, hook: PyHook, object: Object) -> DispatchFuture<'static> {
@@ -129,6 +158,7 @@ impl Runtime {
             worker.begin(limit, limit, subject(hook), None);
             let outcome = hook::run_hook(py, &self.main.support, hook, object);
             let ended = worker.end(py);
+            self.disable_if_stubborn(hook, &ended);
             cut_outcome(outcome, ended.cut, limit)
         });
         hook.stats().record(began.elapsed());
@@ -228,6 +258,7 @@ impl Runtime {
                 let outcome = hook::run_hook(py, &self.main.support, &job.hook, *object);
                 let ended = worker.end(py);
                 job.hook.stats().record(began.elapsed());
+                self.disable_if_stubborn(&job.hook, &ended);
                 self.log_cut(&job.hook, &outcome, ended.cut);
                 reply.send(cut_outcome(outcome, ended.cut, job.limit));
                 ended.written_off
@@ -238,6 +269,7 @@ impl Runtime {
                 worker.begin(job.limit, job.limit, subject(&job.hook), pooled(None));
                 let done = self.run_event(py, &job.hook, &payload);
                 let ended = worker.end(py);
+                self.disable_if_stubborn(&job.hook, &ended);
                 if let Err(error) = done {
                     let message = self.main.support.describe(py, &error);
                     let line = format!("event handler `{}`: {message}", job.hook.name());
@@ -253,6 +285,12 @@ impl Runtime {
         let callable = hook.function.callable.bind(py);
         let handler = self.main.support.run_event.bind(py);
         handler.call1((callable, payload)).map(drop)
+    }
+
+    fn disable_if_stubborn(&self, hook: &PyHook, ended: &Ended) {
+        if ended.stubborn {
+            self.deadlines.disable(&subject(hook));
+        }
     }
 
     /// The request was answered when the limit passed; where the hook was is known only

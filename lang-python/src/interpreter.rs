@@ -106,3 +106,19 @@ pub(crate) fn set_async_exception(
         ffi::PyThreadState_SetAsyncExc(ident, pointer);
     }
 }
+
+/// The size of the calling thread's stack in bytes; nothing when the system does not tell.
+pub(crate) fn stack_size() -> Option<usize> {
+    // SAFETY: `attributes` is filled by `pthread_getattr_np` before it is read, and
+    // destroyed once. The other pointers are to locals.
+    unsafe {
+        let mut attributes = std::mem::zeroed::<libc::pthread_attr_t>();
+        if libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes) != 0 {
+            return None;
+        }
+        let (mut low, mut size) = (std::ptr::null_mut(), 0);
+        let told = libc::pthread_attr_getstack(&raw const attributes, &raw mut low, &raw mut size);
+        libc::pthread_attr_destroy(&raw mut attributes);
+        (told == 0).then_some(size)
+    }
+}

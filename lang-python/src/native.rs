@@ -85,10 +85,10 @@ fn trigger_event(py: Python<'_>, name: &str, payload: &str) {
     }
 }
 
-/// Called when a cut has become an exception in the running hook.
+/// Called when a cut has become an exception in the running hook; how many have by now.
 #[pyfunction]
-fn cut_arrived() {
-    deadline::cut_arrived();
+fn cut_arrived() -> u32 {
+    deadline::cut_arrived()
 }
 
 /// Text as it can be logged: lone surrogates must not lose the line.

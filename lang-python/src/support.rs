@@ -59,6 +59,7 @@ pub(crate) struct Support {
     error_line: Py<PyAny>,
     describe: Py<PyAny>,
     stop: Py<PyAny>,
+    relent: Py<PyAny>,
     /// Version, executable and prefix, for the log.
     pub(crate) about: String,
 }
@@ -94,6 +95,7 @@ impl Support {
             error_line: part("error_line")?,
             describe: part("describe")?,
             stop: part("stop")?,
+            relent: part("relent")?,
             about: about.extract()?,
         })
     }
@@ -112,6 +114,13 @@ impl Support {
             .call1(py, (traced(py, error), path))
             .and_then(|text| text.extract(py))
             .unwrap_or_else(|_| path.to_owned())
+    }
+
+    /// Takes back what makes a cut hard to swallow, on the thread that was cut.
+    pub(crate) fn relent(&self, py: Python<'_>) {
+        if let Err(error) = self.relent.call0(py) {
+            error.print(py);
+        }
     }
 
     /// Runs what plugins registered with `atexit`, and flushes the standard streams.

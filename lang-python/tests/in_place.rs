@@ -9,18 +9,26 @@
 #[expect(dead_code, reason = "shared with the other tests, which use all of it")]
 mod harness;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Barrier, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use coprocess_core::{CoProcessLanguage, DispatchError, Plugin};
+use coprocess_core::{CoProcessLanguage, DispatchError, LogLevel, Plugin};
 use lang_python::PythonLanguage;
 
 use harness::*;
 
-/// One test at a time, for the same reason.
-fn alone() -> MutexGuard<'static, ()> {
+/// Runs a test on a thread with a stack as a data-plane thread has it, one test at a time.
+fn alone(test: impl FnOnce() + Send) {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().stack_size(8 << 20);
+        let handle = builder.spawn_scoped(scope, test).unwrap();
+        if let Err(panicked) = handle.join() {
+            std::panic::resume_unwind(panicked);
+        }
+    });
 }
 
 /// Runs a hook so often that it has proved short.
@@ -45,53 +53,121 @@ fn own_thread() -> String {
 
 #[test]
 fn a_hook_that_proves_short_runs_in_place_until_it_is_slow_once() {
-    let _alone = alone();
-    let language = start("{}");
-    let plugin = load(&language, TELLS_ITS_THREAD);
-    assert_ne!(thread_of(&language, plugin.as_ref()), own_thread());
-    // A loaded machine may send it back in between; it must get there in the end.
-    eventually("a call in place", || {
-        prove(&language, plugin.as_ref());
-        thread_of(&language, plugin.as_ref()) == own_thread()
+    alone(|| {
+        let language = start("{}");
+        let plugin = load(&language, TELLS_ITS_THREAD);
+        assert_ne!(thread_of(&language, plugin.as_ref()), own_thread());
+        // A loaded machine may send it back in between; it must get there in the end.
+        eventually("a call in place", || {
+            prove(&language, plugin.as_ref());
+            thread_of(&language, plugin.as_ref()) == own_thread()
+        });
+        let mut slow = object(plugin.as_ref(), "hook");
+        slow.request
+            .headers
+            .insert("x-client", http::HeaderValue::from_static("slow"));
+        run(&language, slow).unwrap();
+        assert_ne!(thread_of(&language, plugin.as_ref()), own_thread());
     });
-    let mut slow = object(plugin.as_ref(), "hook");
-    slow.request
-        .headers
-        .insert("x-client", http::HeaderValue::from_static("slow"));
-    run(&language, slow).unwrap();
-    assert_ne!(thread_of(&language, plugin.as_ref()), own_thread());
 }
 
 #[test]
 fn a_proved_hook_leaves_the_callers_thread_while_another_may_hold_the_interpreter() {
-    let _alone = alone();
-    let language = start("{}");
-    let plugin = load(&language, TELLS_ITS_THREAD);
-    eventually("a call in place", || {
-        prove(&language, plugin.as_ref());
-        thread_of(&language, plugin.as_ref()) == own_thread()
+    alone(|| {
+        let language = start("{}");
+        let plugin = load(&language, TELLS_ITS_THREAD);
+        eventually("a call in place", || {
+            prove(&language, plugin.as_ref());
+            thread_of(&language, plugin.as_ref()) == own_thread()
+        });
+        let sleeping = load(&language, &hook_file("import time\ntime.sleep(0.5)"));
+        let pending = language.dispatch(object(sleeping.as_ref(), "hook"));
+        eventually("a call on a thread", || {
+            thread_of(&language, plugin.as_ref()) != own_thread()
+        });
+        block_on(pending).unwrap();
     });
-    let sleeping = load(&language, &hook_file("import time\ntime.sleep(0.5)"));
-    let pending = language.dispatch(object(sleeping.as_ref(), "hook"));
-    eventually("a call on a thread", || {
-        thread_of(&language, plugin.as_ref()) != own_thread()
-    });
-    block_on(pending).unwrap();
 }
 
 #[test]
 fn an_endless_loop_in_place_is_cut_with_its_place() {
-    let _alone = alone();
-    let language = start(r#"{"python_dispatch": "inline"}"#);
-    let plugin = load(&language, &hook_file("while True:\n    pass"));
-    let mut given = object(plugin.as_ref(), "hook");
-    given.time_limit = Duration::from_millis(200);
-    match run(&language, given) {
-        Err(DispatchError::TimeLimit { detail, .. }) => {
-            assert!(detail.contains("plugin.py\", line "), "{detail}");
+    alone(|| {
+        let language = start(r#"{"python_dispatch": "inline"}"#);
+        let plugin = load(&language, &hook_file("while True:\n    pass"));
+        let mut given = object(plugin.as_ref(), "hook");
+        given.time_limit = Duration::from_millis(200);
+        match run(&language, given) {
+            Err(DispatchError::TimeLimit { detail, .. }) => {
+                assert!(detail.contains("plugin.py\", line "), "{detail}");
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
-    }
-    let fine = load(&language, &hook_file("pass"));
-    run(&language, object(fine.as_ref(), "hook")).unwrap();
+        let fine = load(&language, &hook_file("pass"));
+        run(&language, object(fine.as_ref(), "hook")).unwrap();
+    });
+}
+
+#[test]
+fn a_caller_is_not_held_by_native_code_that_was_given_up() {
+    alone(|| {
+        let language = start("{}");
+        let plugin = load(&language, TELLS_ITS_THREAD);
+        eventually("a call in place", || {
+            prove(&language, plugin.as_ref());
+            thread_of(&language, plugin.as_ref()) == own_thread()
+        });
+        // Keeps the interpreter's lock for longer than the limit.
+        let native = load(
+            &language,
+            &hook_file("import ctypes\nctypes.PyDLL(None).usleep(1500000)"),
+        );
+        let mut given = object(native.as_ref(), "hook");
+        given.time_limit = Duration::from_millis(100);
+        let outcome = run(&language, given);
+        assert!(matches!(outcome, Err(DispatchError::TimeLimit { .. })));
+        let began = Instant::now();
+        let answer = language.dispatch(object(plugin.as_ref(), "hook"));
+        let held = began.elapsed();
+        assert!(held < Duration::from_millis(500), "{held:?}");
+        block_on(answer).unwrap();
+    });
+}
+
+#[test]
+fn recursion_through_native_code_fits_the_callers_stack() {
+    alone(|| {
+        let language = start(r#"{"python_dispatch": "inline"}"#);
+        let plugin = load(
+            &language,
+            &hook_file("def deep(n): return sorted([n], key=deep)\ndeep(1)"),
+        );
+        let message = raised(run(&language, object(plugin.as_ref(), "hook")));
+        assert!(message.starts_with("RecursionError"), "{message}");
+    });
+}
+
+#[test]
+fn a_thread_with_a_small_stack_runs_nothing_in_place() {
+    let language = start(r#"{"python_dispatch": "inline"}"#);
+    let plugin = load(&language, TELLS_ITS_THREAD);
+    // The system gives a new thread the large stack of one that ended, if it has one left.
+    // It has fewer than this.
+    let together = Barrier::new(16);
+    let is_elsewhere = || {
+        together.wait();
+        let elsewhere = thread_of(&language, plugin.as_ref()) != own_thread();
+        together.wait();
+        elsewhere
+    };
+    let elsewhere = thread::scope(|scope| {
+        let spawn = |_| {
+            let builder = thread::Builder::new().stack_size(2 << 20);
+            builder.spawn_scoped(scope, is_elsewhere).unwrap()
+        };
+        let handles: Vec<_> = (0..16).map(spawn).collect();
+        let told = handles.into_iter().map(|handle| handle.join().unwrap());
+        told.filter(|elsewhere| *elsewhere).count()
+    });
+    assert!(elsewhere > 0);
+    host().expect_line(LogLevel::Warning, &["do not run in place", "2048 KiB"]);
 }
