@@ -13,6 +13,7 @@ mod host;
 mod http2;
 mod limits;
 mod methods;
+mod mutations;
 mod relay;
 mod request_line;
 mod response_body;
