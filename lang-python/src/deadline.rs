@@ -102,7 +102,7 @@ struct Reaching {
 /// The two threads that watch, and the workers that they watch.
 pub(crate) struct Deadlines {
     host: Arc<dyn Host>,
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
     workers: Mutex<HashMap<u64, Weak<Worker>>>,
     next: AtomicU64,
     interrupts: mpsc::Sender<(Arc<Worker>, u64)>,
@@ -300,14 +300,15 @@ impl Deadlines {
 /// The thread that waits for the interpreter so that the watchdog need not.
 fn interrupt_all(inbox: &mpsc::Receiver<(Arc<Worker>, u64)>, reaching: &Reaching) {
     while let Ok(first) = inbox.recv() {
+        reaching.pending.store(true, Ordering::Relaxed);
         *lock(&reaching.since) = Some(Instant::now());
         Python::attach(|py| {
             *lock(&reaching.since) = None;
-            reaching.pending.store(false, Ordering::Relaxed);
             // What has piled up meanwhile is done at once; repeats do no harm.
             for (worker, run) in std::iter::once(first).chain(inbox.try_iter()) {
                 worker.interrupt(py, run);
             }
+            reaching.pending.store(false, Ordering::Relaxed);
         });
     }
 }

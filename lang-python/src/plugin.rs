@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use crate::deadline::{Deadlines, Subject, Worker};
 use crate::hook::PyHook;
 use crate::main_thread::MainThread;
+use crate::pool::{Pool, Risk};
 use crate::stats::Stats;
 
 /// What outlives the code in logs and counters.
@@ -56,6 +57,7 @@ pub(crate) struct PluginCode {
     functions: BTreeMap<Arc<str>, Arc<Function>>,
     problems: Vec<String>,
     main: &'static MainThread,
+    pool: Arc<Pool>,
 }
 
 /// Plugin code as the gateway holds it.
@@ -175,6 +177,7 @@ impl Load {
         py: Python<'_>,
         progress: &mpsc::Sender<Progress>,
     ) -> Result<PluginCode, LoadError> {
+        let _risk = Risk::begin(&self.deadlines.pool);
         let support = &self.main.support;
         let failed = |error: PyErr| LoadError::Other(support.describe(py, &error));
         let worker = self.deadlines.worker(py).map_err(failed)?;
@@ -190,6 +193,7 @@ impl Load {
             functions: BTreeMap::new(),
             problems: Vec::new(),
             main: self.main,
+            pool: Arc::clone(&self.deadlines.pool),
         };
         for file in &self.files {
             let path = root.join(file);
@@ -284,7 +288,9 @@ impl Drop for PluginCode {
         // a collection.
         let functions = std::mem::take(&mut self.functions);
         let generation = self.generation.take();
+        let risk = Risk::begin(&self.pool);
         self.main.later(move |py| {
+            let _risk = risk;
             drop(functions);
             if let Some(generation) = generation {
                 let forgotten = generation.call_method0(py, "drop");

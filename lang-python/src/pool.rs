@@ -53,6 +53,23 @@ pub(crate) struct LaneKey {
     is_event: bool,
 }
 
+/// Work outside of the pool that may keep the interpreter for long; while it lives, hooks
+/// do not run in place.
+pub(crate) struct Risk(Arc<Pool>);
+
+impl Risk {
+    pub(crate) fn begin(pool: &Arc<Pool>) -> Self {
+        pool.risky.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(pool))
+    }
+}
+
+impl Drop for Risk {
+    fn drop(&mut self) {
+        self.0.risky.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What the pool was configured with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -68,7 +85,7 @@ pub(crate) struct Limits {
 pub(crate) struct Pool {
     limits: Limits,
     state: Mutex<State>,
-    /// Threads that run a hook which is not known to be brief.
+    /// Threads that run a hook which is not known to be brief, and the like ([`Risk`]).
     risky: AtomicUsize,
     work: Condvar,
     monitor: Condvar,
