@@ -292,7 +292,9 @@ local request_setters = {
 }
 
 -- Showing them is all that they are for: changes have no effect, as in the original.
-local request_fixed = { headers = true, params = true, request_uri = true, scheme = true }
+-- Of the two forms of the body only the bytes count, so that a plugin which edits both does
+-- what it does elsewhere.
+local request_fixed = { headers = true, params = true, request_uri = true, scheme = true, body = true }
 
 local function unknown(what, field)
   error(what .. " has no field `" .. tostring(field) .. "`", 0)
@@ -303,11 +305,6 @@ local function take_request(request)
     local set = request_setters[field]
     if set then
       set(value)
-    elseif field == "body" then
-      -- A listing by `pairs` leaves both here; the bytes count then.
-      if rawget(request, "raw_body") == nil then
-        native.put_raw_body(value)
-      end
     elseif not request_fixed[field] then
       unknown("request", field)
     end
@@ -330,11 +327,7 @@ local function take_response(response)
       native.put_status_code(value)
     elseif field == "raw_body" then
       native.put_response_body(value)
-    elseif field == "body" then
-      if rawget(response, "raw_body") == nil then
-        native.put_response_body(value)
-      end
-    elseif field ~= "headers" and field ~= "multivalue_headers" then
+    elseif field ~= "body" and field ~= "headers" and field ~= "multivalue_headers" then
       unknown("response", field)
     end
   end

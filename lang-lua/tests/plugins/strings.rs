@@ -70,7 +70,7 @@ fn long_texts_are_matched_as_short_ones_are() {
             .eval()
             .unwrap_or_else(|error| panic!("{call}: {error}"));
         let code = format!(
-            "{PRELUDE}\nfunction hook(request)\nrequest.body = show({call})\nreturn request\nend"
+            "{PRELUDE}\nfunction hook(request)\nrequest.raw_body = show({call})\nreturn request\nend"
         );
         let object = Fixture::new(&code).run("hook").unwrap();
         let found = String::from_utf8(object.request.raw_body.to_vec()).unwrap();
