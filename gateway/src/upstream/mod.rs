@@ -23,6 +23,10 @@ use target::Target;
 /// one that their rules already know.
 const USER_AGENT: &str = concat!("Tyk/", env!("CARGO_PKG_VERSION"));
 
+/// A connection that was in use so lately is not one that its upstream closes for idleness.
+/// Then no copy of the request is kept, which under load saves one for every request.
+const BUSY: Duration = Duration::from_millis(1);
+
 /// The way to upstreams from one data-plane thread.
 pub struct Upstream {
     pool: Rc<Pool>,
@@ -143,8 +147,12 @@ impl Upstream {
         mut request: Request<RequestBody>,
         upgrade: bool,
     ) -> Result<(Response<Incoming>, Sender), ProxyError> {
-        while !upgrade && let Some(mut sender) = self.pool.take(target) {
-            let spare = spare_copy(&request);
+        while !upgrade && let Some((mut sender, unused)) = self.pool.take(target) {
+            let spare = if unused < BUSY {
+                None
+            } else {
+                spare_copy(&request)
+            };
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, sender)),
                 Err(mut error) => match (error.take_message(), spare) {

@@ -57,15 +57,16 @@ pub struct Lease {
 // === impl Pool ===
 
 impl Pool {
-    /// The connection to `target` that was used last and still stands.
-    pub fn take(&self, target: &Target) -> Option<Sender> {
+    /// The connection to `target` that was used last and still stands, and for how long it
+    /// was not used.
+    pub fn take(&self, target: &Target) -> Option<(Sender, Duration)> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&*target.authority)?;
         while let Some(connection) = connections.pop() {
             // One that is not ready is closed, or still busy with the end of a request
             // that was answered early: either way nothing to wait for.
             if connection.sender.is_ready() {
-                return Some(connection.sender);
+                return Some((connection.sender, connection.since.elapsed()));
             }
         }
         None
