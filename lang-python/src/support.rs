@@ -80,6 +80,9 @@ impl Support {
             }
             modules.set_item(name, module)?;
         }
+        let hook_type = modules.get_item("tyk.object")?.getattr("HookType")?;
+        let common = modules.get_item("coprocess_common_pb2")?;
+        common.setattr("HookType", hook_type)?;
         let support = modules.get_item("_tyk_support")?;
         let about = support.call_method1("start", (path_prefix, SWITCH_INTERVAL))?;
         let part = |name: &str| Ok::<_, PyErr>(support.getattr(name)?.unbind());

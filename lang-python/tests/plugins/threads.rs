@@ -175,3 +175,59 @@ fn an_event_handler_that_fails_or_waits_is_logged_and_holds_nobody_up() {
     host().expect_line(LogLevel::Error, &["handler of a1", "plugin.py", "`fails`"]);
     host().expect_line(LogLevel::Info, &["waited for X"]);
 }
+
+#[test]
+fn the_pool_keeps_its_counts_through_cuts_drops_and_refusals() {
+    let language = start(
+        r#"{"python_dispatch": "thread", "python_max_concurrency": 3, "python_queue": 4, "python_max_stuck_threads": 2}"#,
+    );
+    let plugin = load(
+        &language,
+        "from tyk.decorators import *\nimport time\n\
+         @Hook\ndef quick(request, session, spec):\n    return request, session\n\
+         @Hook\ndef sleeps(request, session, spec):\n    time.sleep(0.03)\n    return request, session\n\
+         @Hook\ndef spins(request, session, spec):\n    while True: pass\n\
+         @Event\ndef event(event, spec):\n    time.sleep(0.01)\n",
+    );
+    let call = |name: &str, limit: u64| {
+        let mut given = object(plugin.as_ref(), name);
+        given.time_limit = Duration::from_millis(limit);
+        language.dispatch(given)
+    };
+    let end = Instant::now() + Duration::from_secs(3);
+    thread::scope(|scope| {
+        for seed in 0..6 {
+            let call = &call;
+            let (language, plugin) = (&language, &plugin);
+            scope.spawn(move || {
+                for step in seed.. {
+                    match step % 6 {
+                        0 => drop(block_on(call("sleeps", 10))),
+                        1 => drop(call("sleeps", 1000)),
+                        2 => drop(block_on(call("spins", 20))),
+                        3 => language.trigger_event(Event {
+                            handler_name: "event".into(),
+                            handler: plugin.hook("event", HookType::Post).unwrap(),
+                            payload: "{}".to_owned(),
+                        }),
+                        _ => drop(block_on(call("quick", 1000))),
+                    }
+                    if Instant::now() > end {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    // Nothing is lost: as many calls as may run at the same time do, and at once.
+    eventually("a pool that works as before", || {
+        let began = Instant::now();
+        let calls: Vec<_> = (0..3).map(|_| call("sleeps", 1000)).collect();
+        let done = calls
+            .into_iter()
+            .map(block_on)
+            .filter(Result::is_ok)
+            .count();
+        done == 3 && began.elapsed() < Duration::from_millis(85)
+    });
+}
