@@ -16,16 +16,12 @@ use crate::edge::hop;
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use body::{RequestBody, ResponseBody, StreamState};
-use pool::{Lease, Pool, Sender};
+use pool::{Lease, Pool, Sender, Taken};
 use target::Target;
 
 /// What upstreams are told when the client does not say who it is. The product name is the
 /// one that their rules already know.
 const USER_AGENT: &str = concat!("Tyk/", env!("CARGO_PKG_VERSION"));
-
-/// A connection that was in use so lately is not one that its upstream closes for idleness.
-/// Then no copy of the request is kept, which under load saves one for every request.
-const BUSY: Duration = Duration::from_millis(1);
 
 /// The way to upstreams from one data-plane thread.
 pub struct Upstream {
@@ -147,23 +143,27 @@ impl Upstream {
         mut request: Request<RequestBody>,
         upgrade: bool,
     ) -> Result<(Response<Incoming>, Sender), ProxyError> {
-        while !upgrade && let Some((mut sender, unused)) = self.pool.take(target) {
-            let spare = if unused < BUSY {
-                None
-            } else {
-                spare_copy(&request)
-            };
+        while !upgrade
+            && let Some(Taken {
+                mut sender,
+                doubtful,
+            }) = self.pool.take(target)
+        {
+            let spare = doubtful.then(|| spare_copy(&request)).flatten();
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, sender)),
-                Err(mut error) => match (error.take_message(), spare) {
-                    (Some(unsent), _) => request = unsent,
-                    (None, Some(spare)) if error.error().is_incomplete_message() => {
-                        request = spare;
-                        // The next kept connection may have met the same end.
-                        break;
+                Err(mut error) => {
+                    self.pool.doubt(target);
+                    match (error.take_message(), spare) {
+                        (Some(unsent), _) => request = unsent,
+                        (None, Some(spare)) if error.error().is_incomplete_message() => {
+                            request = spare;
+                            // The next kept connection may have met the same end.
+                            break;
+                        }
+                        _ => return Err(classify(error.error())),
                     }
-                    _ => return Err(classify(error.error())),
-                },
+                }
             }
         }
         let mut sender = Box::pin(pool::connect(target, upgrade)).await?;

@@ -24,6 +24,12 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// Most unused connections kept for one upstream.
 const MAX_IDLE: usize = 512;
 
+/// A connection that was in use so lately, to an upstream that has answered so many requests
+/// without closing one under us, is taken to stand. Otherwise a copy of the request is kept,
+/// and under load, where connections are never idle for long, no copy is made.
+const BUSY: Duration = Duration::from_millis(1);
+const RELIABLE: u32 = 64;
+
 /// Longest wait for one address of an upstream to accept.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -39,12 +45,28 @@ pub type Sender = SendRequest<RequestBody>;
 /// The idle connections of one data-plane thread.
 #[derive(Default)]
 pub struct Pool {
-    idle: RefCell<HashMap<Arc<str>, Vec<Idle>>>,
+    upstreams: RefCell<HashMap<Arc<str>, Kept>>,
+}
+
+/// What is kept for one upstream.
+#[derive(Default)]
+struct Kept {
+    idle: Vec<Idle>,
+    /// Requests answered since a kept connection last turned out to be closed.
+    reliable: u32,
 }
 
 struct Idle {
     sender: Sender,
     since: Instant,
+}
+
+/// A kept connection.
+pub struct Taken {
+    /// Where the request goes.
+    pub sender: Sender,
+    /// The upstream may have closed it in the meantime: keep what it takes to try again.
+    pub doubtful: bool,
 }
 
 /// A connection in use, and the pool it came from.
@@ -57,26 +79,34 @@ pub struct Lease {
 // === impl Pool ===
 
 impl Pool {
-    /// The connection to `target` that was used last and still stands, and for how long it
-    /// was not used.
-    pub fn take(&self, target: &Target) -> Option<(Sender, Duration)> {
-        let mut idle = self.idle.borrow_mut();
-        let connections = idle.get_mut(&*target.authority)?;
-        while let Some(connection) = connections.pop() {
+    /// The connection to `target` that was used last and still stands.
+    pub fn take(&self, target: &Target) -> Option<Taken> {
+        let mut upstreams = self.upstreams.borrow_mut();
+        let kept = upstreams.get_mut(&*target.authority)?;
+        while let Some(Idle { sender, since }) = kept.idle.pop() {
             // One that is not ready is closed, or still busy with the end of a request
             // that was answered early: either way nothing to wait for.
-            if connection.sender.is_ready() {
-                return Some((connection.sender, connection.since.elapsed()));
+            if sender.is_ready() {
+                let doubtful = kept.reliable < RELIABLE || since.elapsed() > BUSY;
+                return Some(Taken { sender, doubtful });
             }
         }
         None
     }
 
+    /// Notes that a kept connection turned out to be closed.
+    pub fn doubt(&self, target: &Target) {
+        if let Some(kept) = self.upstreams.borrow_mut().get_mut(&*target.authority) {
+            kept.reliable = 0;
+        }
+    }
+
     fn give_back(&self, key: Arc<str>, sender: Sender) {
-        let mut idle = self.idle.borrow_mut();
-        let connections = idle.entry(key).or_default();
-        if connections.len() < MAX_IDLE && !sender.is_closed() {
-            connections.push(Idle {
+        let mut upstreams = self.upstreams.borrow_mut();
+        let kept = upstreams.entry(key).or_default();
+        kept.reliable = kept.reliable.saturating_add(1);
+        if kept.idle.len() < MAX_IDLE && !sender.is_closed() {
+            kept.idle.push(Idle {
                 sender,
                 since: Instant::now(),
             });
@@ -85,11 +115,11 @@ impl Pool {
 
     /// Closes what has not been used for a while. Called now and then by the thread.
     pub fn sweep(&self) {
-        self.idle.borrow_mut().retain(|_, connections| {
-            connections.retain(|connection| {
+        self.upstreams.borrow_mut().retain(|_, kept| {
+            kept.idle.retain(|connection| {
                 connection.since.elapsed() < IDLE_LIMIT && !connection.sender.is_closed()
             });
-            !connections.is_empty()
+            !kept.idle.is_empty()
         });
     }
 }
