@@ -177,3 +177,41 @@ fn a_second_sigterm_forces_the_end() {
         Err(Failure::Closed | Failure::Reset | Failure::Truncated(_))
     ));
 }
+
+#[test]
+fn the_grace_time_ends_what_does_not_finish() {
+    let (upstream, _release) = held();
+    let mut gateway = gateway()
+        .api(Definition::new("slow").upstream(&upstream))
+        .conf(serde_json::json!({"graceful_shutdown_timeout_duration": 1}))
+        .start();
+    let mut client = gateway.connect();
+    client.send(Request::get("/slow/").bytes());
+    let _begun = upstream.wait_for("the request", |_| true);
+    let begun = std::time::Instant::now();
+    gateway.signal("TERM");
+    let _status = gateway.wait_for_exit();
+    assert!(
+        begun.elapsed() < wait::DEADLINE / 2,
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(client.read_final("GET").is_err());
+}
+
+#[test]
+fn a_reload_while_another_one_runs_is_not_lost() {
+    let upstream = Upstream::echo();
+    let gateway = gateway().start();
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let (gateway, upstream) = (&gateway, &upstream);
+            scope.spawn(move || {
+                let id = format!("api-{number}");
+                gateway.write_api(&Definition::new(&id).upstream(upstream));
+                gateway.reload();
+                assert_eq!(gateway.get(&format!("/{id}/")).status, 200, "{id}");
+            });
+        }
+    });
+}

@@ -182,3 +182,69 @@ fn an_upstream_cannot_switch_unasked_or_to_something_else() {
             .assert_error(502, "There was a problem proxying the request");
     }
 }
+
+#[test]
+fn what_the_client_says_before_the_answer_arrives_after_it() {
+    let upstream = Upstream::serving(|connection| {
+        if connection.next_head().is_some() {
+            connection.send(switching());
+            if let Some(bytes) = connection.read_until(b"hasty") {
+                connection.send([b"got ".as_slice(), &bytes].concat());
+            }
+        }
+    });
+    let gateway = start(&upstream, true);
+    let mut client = gateway.connect();
+    let mut bytes = handshake("/ws/").bytes();
+    bytes.extend_from_slice(b"hasty");
+    client.send(bytes);
+    assert_eq!(client.read_final("GET").unwrap().status, 101);
+    assert_eq!(client.read_exactly(9).unwrap(), b"got hasty");
+}
+
+#[test]
+fn http_1_0_knows_no_upgrade() {
+    let upstream = Upstream::echo();
+    let gateway = start(&upstream, true);
+    let mut client = gateway.connect();
+    let bytes = String::from_utf8(handshake("/ws/").bytes()).unwrap();
+    client.send(bytes.replace("HTTP/1.1", "HTTP/1.0"));
+    assert_eq!(client.read_final("GET").unwrap().status, 200);
+    assert_eq!(upstream.take_one().header("Upgrade"), None);
+}
+
+#[test]
+fn large_messages_pass_both_ways_at_once() {
+    let (_gateway, mut client, _upstream) = tunnel(|connection| {
+        while let Some(bytes) = connection.read_some() {
+            connection.send(bytes);
+        }
+    });
+    let message: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+    for piece in message.chunks(20_000) {
+        client.send(piece);
+        assert!(client.read_exactly(piece.len()).unwrap() == piece);
+    }
+}
+
+#[test]
+fn an_open_tunnel_does_not_hold_the_drain_up_for_ever() {
+    let upstream = Upstream::serving(|connection| {
+        if connection.next_head().is_some() {
+            connection.send(switching());
+            while connection.read_some().is_some() {}
+        }
+    });
+    let mut gateway = gateway()
+        .api(Definition::new("ws").upstream(&upstream))
+        .conf(json!({
+            "http_server_options": {"enable_websockets": true},
+            "graceful_shutdown_timeout_duration": 1
+        }))
+        .start();
+    let mut client = gateway.connect();
+    assert_eq!(client.request(&handshake("/ws/")).status, 101);
+    gateway.signal("TERM");
+    let _status = gateway.wait_for_exit();
+    assert!(client.ends());
+}

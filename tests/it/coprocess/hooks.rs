@@ -1,9 +1,10 @@
 //! All five hooks, end to end.
 
 use serde_json::json;
-use test_harness::Request;
+use test_harness::{Definition, Request, Upstream};
 
 use super::{Driver, start};
+use crate::gateway;
 
 pub(crate) fn every_hook_leaves_its_mark_in_order(driver: Driver) {
     let setup = start(driver, "hooks", |api| {
@@ -149,4 +150,34 @@ pub(crate) fn a_hook_sees_its_session_and_config(driver: Driver) {
         setup.upstream.take_one().header("Saw-Config"),
         Some("absent")
     );
+}
+
+pub(crate) fn hooks_run_before_a_tunnel_opens(driver: Driver) {
+    let upstream = Upstream::serving(|connection| {
+        if connection.next_head().is_some() {
+            connection.send(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+            );
+            while let Some(bytes) = connection.read_some() {
+                connection.send(bytes);
+            }
+        }
+    });
+    let api = Definition::new("api").driver(driver).upstream(&upstream);
+    let gateway = gateway()
+        .fixture("hooks", driver)
+        .conf(json!({"http_server_options": {"enable_websockets": true}}))
+        .api(api.pre("MarkPre").auth_check("CheckToken").post("MarkPost"))
+        .start();
+    let handshake = Request::get("/api/")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket");
+    gateway.send(&handshake).assert_error(403, "Forbidden");
+    assert!(upstream.take().is_empty());
+    let mut client = gateway.connect();
+    let response = client.request(&handshake.header("Authorization", "good"));
+    assert_eq!(response.status, 101, "{response:?}");
+    client.send("through");
+    assert_eq!(client.read_exactly(7).unwrap(), b"through");
+    assert_eq!(upstream.take_one().header("X-Trail"), Some("pre,auth,post"));
 }

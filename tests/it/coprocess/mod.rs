@@ -68,6 +68,7 @@ macro_rules! scenarios {
             an_api_without_hooks_is_not_touched,
             a_hook_sees_the_request_as_it_is,
             a_hook_sees_its_session_and_config,
+            hooks_run_before_a_tunnel_opens,
         ]);
         scenarios!($driver, edits: [
             headers_are_deleted_and_set,
