@@ -1,4 +1,3 @@
-#![cfg(feature = "embed")]
 //! Lua plugins for the gateway, on LuaJIT.
 //!
 //! A hook is a global function of the plugin's code, named as the hook entry says:
@@ -21,6 +20,7 @@
 //!
 //! Each plugin runs in VMs of its own, one per thread, without access to files, processes
 //! or the network. A VM belongs to the thread that made it: `dispatch` runs in place.
+#![cfg(feature = "embed")]
 
 mod convert;
 mod dispatch;

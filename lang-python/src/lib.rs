@@ -1,4 +1,3 @@
-#![cfg(feature = "embed")]
 //! Python plugins for the gateway, on CPython inside the gateway's process.
 //!
 //! [`PythonLanguage`] implements [`CoProcessLanguage`]. There is one interpreter per
@@ -8,6 +7,7 @@
 //!
 //! What plugins see is in `objects` (message classes that behave as protobuf's) and in
 //! `python/` (decorators, the `tyk` package, the loader), which is part of the binary.
+#![cfg(feature = "embed")]
 
 mod deadline;
 mod dispatch;
