@@ -20,7 +20,6 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use lang_python::PythonLanguage;
 
 const PLUGIN: &str = "
-import ctypes, threading, time
 from tyk.decorators import *
 
 @Hook
@@ -45,6 +44,21 @@ def auth(request, session, metadata, spec):
     return request, session, metadata
 
 @Hook
+async def awaitable(request, session, spec):
+    request.add_header('x-plugin', 'on')
+    return request, session
+";
+
+/// In a file of its own: what may wait never runs in place.
+const FAULTS: &str = "
+import ctypes, threading, time
+from tyk.decorators import *
+
+@Hook
+def quiet(request, session, spec):
+    return request, session
+
+@Hook
 def sleeps(request, session, spec):
     time.sleep(1)
     return request, session
@@ -64,11 +78,6 @@ def native(request, session, spec):
 @Hook
 def background(request, session, spec):
     threading.Thread(target=spins.f, args=(request, session, spec)).start()
-    return request, session
-
-@Hook
-async def awaitable(request, session, spec):
-    request.add_header('x-plugin', 'on')
     return request, session
 ";
 
@@ -90,10 +99,11 @@ fn main() {
     let root = std::env::temp_dir().join(format!("lang-python-measure-{}", std::process::id()));
     std::fs::create_dir_all(&root).expect("the folder for temporary files is writable");
     std::fs::write(root.join("plugin.py"), PLUGIN).expect("the folder is writable");
+    std::fs::write(root.join("faults.py"), FAULTS).expect("the folder is writable");
     let source = PluginSource {
         name: "measure".to_owned(),
         root: root.clone(),
-        files: vec![PathBuf::from("plugin.py")],
+        files: vec![PathBuf::from("plugin.py"), PathBuf::from("faults.py")],
         kind: SourceKind::Directory,
     };
     for mode in ["inline", "auto", "thread"] {
@@ -113,7 +123,7 @@ fn main() {
             each.as_nanos()
         );
     }
-    for fault in ["nothing", "sleeps", "spins", "native", "background"] {
+    for fault in ["quiet", "sleeps", "spins", "native", "background"] {
         let language = start("auto");
         let plugin = language.load(&source).expect("the plugin loads");
         let mut held = beside(&language, plugin.as_ref(), fault);

@@ -1,5 +1,6 @@
 """The Python half of the host: loads plugin code, finds its hooks, tells what went wrong."""
 
+import dis
 import gc
 import importlib
 import importlib.abc
@@ -183,6 +184,24 @@ def error_line(error, path):
 # === plugin code ===
 
 _PREFIX = "_tyk_plugin_"
+
+# Modules that compute and do not wait for files, networks or other processes. A hook of a
+# plugin that imports anything else never runs on the caller's thread by itself: it may be
+# short a thousand times and then wait, with all other routes of that thread.
+NEVER_WAIT = frozenset(
+    "__future__ abc array base64 binascii bisect calendar codecs collections contextlib "
+    "copy dataclasses datetime decimal enum fnmatch fractions functools gateway hashlib "
+    "heapq hmac html inspect ipaddress itertools json keyword logging math numbers operator os "
+    "posixpath random re secrets statistics string struct sys textwrap threading time "
+    "traceback types typing unicodedata urllib.parse uuid warnings weakref zlib tyk "
+    "decorators request session object event middleware".split()
+)
+
+# Names whose use says that code may wait, wherever they come from.
+MAY_WAIT = frozenset(
+    "sleep open input wait system popen waitpid urlopen store_data get_data "
+    "__import__ import_module exec eval".split()
+)
 _generations = {}
 
 
@@ -191,7 +210,11 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
     def get_code(self, fullname):
         path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
+        code = self.source_to_code(self.get_data(path), path)
+        generation = _generations.get(fullname.partition(".")[0])
+        if generation is not None:
+            generation.judge(fullname, code)
+        return code
 
     def exec_module(self, module):
         generation = _generations.get(module.__name__.partition(".")[0])
@@ -226,6 +249,9 @@ class Generation:
         vendor = os.path.join(root, "vendor")
         self.path = [root] + ([vendor] if os.path.isdir(vendor) else [])
         self.names = self._own_names()
+        # Modules whose code may wait for something, and those that use modules of their own.
+        self.waiting = set()
+        self.linked = set()
         self.builtins = dict(vars(_builtins_module()))
         self.builtins["__import__"] = self.import_name
         module = types.ModuleType(self.package)
@@ -245,6 +271,24 @@ class Generation:
                     names.add(stem)
         names.discard("vendor")
         return frozenset(names)
+
+    def judge(self, name, code):
+        """Notes whether the code of a module may wait: see `MAY_WAIT`."""
+        for part in _code_within(code):
+            if not MAY_WAIT.isdisjoint(part.co_names):
+                self.waiting.add(name)
+            for step in dis.get_instructions(part):
+                if step.opname == "IMPORT_NAME":
+                    root = step.argval.partition(".")[0]
+                    if root in self.names or not root:
+                        self.linked.add(name)
+                    elif root not in NEVER_WAIT and step.argval not in NEVER_WAIT:
+                        self.waiting.add(name)
+
+    def may_wait(self, module):
+        """Whether the functions of a module may wait, as far as their text tells."""
+        name = module.__name__
+        return name in self.waiting or (name in self.linked and bool(self.waiting))
 
     def import_name(self, name, globals=None, locals=None, fromlist=(), level=0):
         """What `import` does in this plugin's modules."""
@@ -295,6 +339,13 @@ class Generation:
         gc.collect()
 
 
+def _code_within(code):
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _code_within(constant)
+
+
 def _below(folder, roots):
     return any(folder == root or folder.startswith(root + os.sep) for root in roots)
 
@@ -308,10 +359,12 @@ def _builtins_module():
 def handlers(module):
     """The decorated functions of a module, in the order of their definition.
 
-    Each is `(name, function, arg_count, is_event, is_async, location)`.
+    Each is `(name, function, arg_count, is_event, is_async, may_wait, location)`.
     """
     from tyk.decorators import Event, HandlerDecorator
 
+    generation = _generations[module.__name__.partition(".")[0]]
+    may_wait = generation.may_wait(module)
     found = []
     for value in list(vars(module).values()):
         if isinstance(value, HandlerDecorator):
@@ -323,6 +376,7 @@ def handlers(module):
                     value.arg_count,
                     isinstance(value, Event),
                     bool(flags & 0x80),
+                    may_wait,
                     location(value.f),
                 )
             )

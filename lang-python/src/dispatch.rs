@@ -107,6 +107,7 @@ impl Runtime {
             // it here would stop the caller's other work.
             Mode::Auto => {
                 hook.stats().is_proved()
+                    && !hook.function.may_wait
                     && !self.pool.has_risky_run()
                     && !self.deadlines.interpreter_is_held()
                     && self.fits_this_thread()

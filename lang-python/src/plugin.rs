@@ -45,6 +45,8 @@ pub(crate) struct Function {
     pub(crate) arity: usize,
     pub(crate) is_event: bool,
     pub(crate) is_async: bool,
+    /// By its text: it uses what may wait for something.
+    pub(crate) may_wait: bool,
     /// `file:line`.
     pub(crate) location: String,
     pub(crate) stats: Stats,
@@ -241,7 +243,7 @@ impl Load {
     }
 }
 
-type Described = (String, Py<PyAny>, usize, bool, bool, String);
+type Described = (String, Py<PyAny>, usize, bool, bool, bool, String);
 
 fn functions(
     py: Python<'_>,
@@ -250,12 +252,13 @@ fn functions(
 ) -> PyResult<Vec<Function>> {
     let found: Vec<Described> = handlers.call1(py, (module,))?.extract(py)?;
     let functions = found.into_iter().map(
-        |(name, callable, arity, is_event, is_async, location)| Function {
+        |(name, callable, arity, is_event, is_async, may_wait, location)| Function {
             name: name.into(),
             callable,
             arity,
             is_event,
             is_async,
+            may_wait,
             location,
             stats: Stats::default(),
         },

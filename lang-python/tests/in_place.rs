@@ -38,8 +38,8 @@ fn prove(language: &PythonLanguage, plugin: &dyn Plugin) {
     }
 }
 
-const TELLS_ITS_THREAD: &str = "from tyk.decorators import *\nimport threading, time\npause = 0\n\
-     @Hook\ndef hook(request, session, spec):\n    if request.get_header('x-client') == 'slow': time.sleep(0.02)\n    request.add_header('thread', str(threading.get_native_id()))\n    return request, session\n";
+const TELLS_ITS_THREAD: &str = "from tyk.decorators import *\nimport threading\n\
+     @Hook\ndef hook(request, session, spec):\n    if request.get_header('x-client') == 'slow': sum(range(10_000_000))\n    request.add_header('thread', str(threading.get_native_id()))\n    return request, session\n";
 
 fn thread_of(language: &PythonLanguage, plugin: &dyn Plugin) -> String {
     let object = run(language, object(plugin, "hook")).unwrap();
@@ -170,4 +170,27 @@ fn a_thread_with_a_small_stack_runs_nothing_in_place() {
     });
     assert!(elsewhere > 0);
     host().expect_line(LogLevel::Warning, &["do not run in place", "2048 KiB"]);
+}
+
+#[test]
+fn a_hook_whose_code_may_wait_stays_on_threads() {
+    let tells = "    request.add_header('thread', str(threading.get_native_id()))\n    return request, session\n";
+    let texts = [
+        format!(
+            "import time, threading\nfrom tyk.decorators import *\ndef later(): time.sleep(1)\n@Hook\ndef hook(request, session, spec):\n{tells}"
+        ),
+        format!(
+            "import threading\nfrom tyk.decorators import *\n@Hook\ndef hook(request, session, spec):\n    import socket\n{tells}"
+        ),
+    ];
+    alone(|| {
+        let language = start("{}");
+        for text in &texts {
+            let plugin = load(&language, text);
+            for _ in 0..3 {
+                prove(&language, plugin.as_ref());
+                assert_ne!(thread_of(&language, plugin.as_ref()), own_thread());
+            }
+        }
+    });
 }
