@@ -113,7 +113,14 @@ fn secrets_are_not_in_the_log() {
     assert_eq!(gateway.admin("/tyk/reload?block=true").status, 200);
     let wrong = Request::get("/tyk/reload").header("X-Tyk-Authorization", "a-wrong-secret");
     assert_eq!(gateway.send(&wrong).status, 403);
+    let planted = Request::get("/nothing?q=1")
+        .header("Authorization", "Bearer planted-key")
+        .header("Cookie", "session=planted-cookie");
+    assert_eq!(gateway.send(&planted).status, 404);
+    let refused = Request::get("/../x").header("Authorization", "planted-key");
+    assert_eq!(gateway.send(&refused).status, 400);
     let log = gateway.log().text();
+    assert!(!log.contains("planted-"), "planted credentials show");
     assert!(
         !log.contains(SECRET) && !log.contains("a-wrong-secret"),
         "planted secrets show"

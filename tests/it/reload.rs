@@ -215,3 +215,11 @@ fn a_reload_while_another_one_runs_is_not_lost() {
         }
     });
 }
+
+#[test]
+fn sigint_drains_too() {
+    let mut gateway = gateway().start();
+    assert_eq!(gateway.get("/hello").status, 200);
+    gateway.signal("INT");
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+}

@@ -149,3 +149,15 @@ pub(crate) fn a_missing_driver_refuses_its_api(driver: Driver) {
         &["driver"],
     );
 }
+
+pub(crate) fn plugins_can_be_turned_on_by_a_variable(driver: Driver) {
+    let beside = Beside::new();
+    let gateway = gateway()
+        .fixture("broken", driver)
+        .conf(json!({"coprocess_options": {"enable_coprocess": false}}))
+        .env("TYK_GW_COPROCESSOPTIONS_ENABLECOPROCESS", "true")
+        .api(beside.api(driver).pre("Sound"))
+        .start();
+    assert_eq!(gateway.get("/refused/").status, 200);
+    assert_eq!(beside.upstream.take_one().header("X-Sound"), Some("yes"));
+}

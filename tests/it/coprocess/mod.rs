@@ -137,6 +137,7 @@ macro_rules! scenarios {
             hooks_are_refused_while_plugins_are_off,
             a_driver_that_nobody_knows_refuses_its_api,
             a_missing_driver_refuses_its_api,
+            plugins_can_be_turned_on_by_a_variable,
         ]);
         scenarios!($driver, time_limit: [
             an_endless_loop_ends_at_the_limit,
@@ -164,6 +165,7 @@ macro_rules! scenarios {
             steady_load_through_hooks_sees_no_failure_during_reloads,
             code_broken_by_an_edit_refuses_its_api_only,
             requests_in_hooks_finish_on_sigterm,
+            sigint_is_the_gateways_also_with_plugins,
         ]);
         scenarios!($driver, seed: [
             the_first_plugin_is_seen_at_the_upstream,

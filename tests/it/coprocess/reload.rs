@@ -160,3 +160,10 @@ pub(crate) fn requests_in_hooks_finish_on_sigterm(driver: Driver) {
     );
     assert_eq!(setup.gateway.wait_for_exit().code(), Some(0));
 }
+
+pub(crate) fn sigint_is_the_gateways_also_with_plugins(driver: Driver) {
+    let mut setup = start(driver, "reload_before", stamped);
+    assert_eq!(setup.gateway.get("/api/").status, 200);
+    setup.gateway.signal("INT");
+    assert_eq!(setup.gateway.wait_for_exit().code(), Some(0));
+}

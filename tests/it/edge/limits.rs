@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use test_harness::message::error_body;
-use test_harness::{Failure, Response};
+use test_harness::probe::Probe;
+use test_harness::{Definition, Failure, Response, Upstream};
 
 use super::{Edge, PROMPT, with_lines};
 use crate::gateway;
@@ -179,4 +180,25 @@ fn an_idle_kept_connection_is_closed_without_a_word() {
         matches!(end, Err(Failure::Closed | Failure::Reset)),
         "{end:?}"
     );
+}
+
+#[test]
+fn many_slow_heads_are_all_ended_and_nobody_else_waits() {
+    let upstream = Upstream::echo();
+    let gateway = gateway()
+        .api(Definition::new("a").upstream(&upstream))
+        .conf(json!({"http_server_options": {"read_timeout": 1}}))
+        .start();
+    let probe = Probe::start(gateway.address(), "/a/");
+    let mut slow: Vec<_> = (0..300).map(|_| gateway.connect()).collect();
+    for client in &mut slow {
+        client.send("GET /a/ HTTP/1.1\r\nHost: a.example\r\nX-A: ");
+    }
+    for client in &mut slow {
+        assert_eq!(client.read_response("GET").unwrap().status, 408);
+        assert!(client.ends());
+    }
+    probe
+        .finish()
+        .assert_undisturbed(Duration::from_millis(500));
 }
