@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use test_harness::upstream::response;
-use test_harness::{Definition, Failure, Upstream};
+use test_harness::{Client, Definition, Failure, Upstream};
 
 use super::{PROMPT, shown};
 use crate::gateway;
@@ -79,6 +79,27 @@ fn requests() -> [Vec<u8>; 4] {
     ]
 }
 
+/// Sends a changed request and two sound ones; returns the bodies of all successes and what came
+/// after the last response.
+fn exchange(mut client: Client, bytes: &[u8]) -> (Vec<String>, Failure) {
+    client.read_limit(PATIENCE);
+    client.send(bytes).send(TAIL).send(LAST);
+    let mut answered = Vec::new();
+    let mut half_closed = false;
+    loop {
+        match client.read_final("GET") {
+            Ok(response) if response.status == 200 => answered.push(response.text()),
+            Ok(_) => {}
+            // The change made a message that wants more bytes: there are none.
+            Err(Failure::TimedOut(_)) if !half_closed => {
+                client.half_close().read_limit(PROMPT);
+                half_closed = true;
+            }
+            Err(end) => return (answered, end),
+        }
+    }
+}
+
 #[test]
 fn changed_requests_never_put_the_two_sides_out_of_step() {
     let upstream =
@@ -92,23 +113,7 @@ fn changed_requests_never_put_the_two_sides_out_of_step() {
         let mut dice = Dice::new(round + 1);
         let mut bytes = requests()[dice.below(4)].clone();
         dice.change(&mut bytes);
-        let mut client = gateway.connect();
-        client.read_limit(PATIENCE);
-        client.send(&bytes).send(TAIL).send(LAST);
-        let mut answered = Vec::new();
-        let mut half_closed = false;
-        let end = loop {
-            match client.read_final("GET") {
-                Ok(response) if response.status == 200 => answered.push(response.text()),
-                Ok(_) => {}
-                // The change made a message that wants more bytes: there are none.
-                Err(Failure::TimedOut(_)) if !half_closed => {
-                    client.half_close().read_limit(PROMPT);
-                    half_closed = true;
-                }
-                Err(end) => break end,
-            }
-        };
+        let (answered, end) = exchange(gateway.connect(), &bytes);
         assert!(
             matches!(end, Failure::Closed | Failure::Reset),
             "{end:?} after {}",
