@@ -228,3 +228,25 @@ pub(crate) fn a_hook_that_changes_nothing_changes_nothing(driver: Driver) {
     );
     assert_eq!(seen.body, b"hello");
 }
+
+pub(crate) fn requests_at_the_same_time_are_not_mixed_up(driver: Driver) {
+    let setup = setup(driver);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let gateway = &setup.gateway;
+            scope.spawn(move || {
+                let mut client = gateway.connect();
+                for number in 0..50 {
+                    let body = format!("{thread}-{number}-{}", "x".repeat(number * 40));
+                    let request = Request::post(&format!("/api/{thread}/{number}"), body.clone())
+                        .header("X-Set-Body", "reverse")
+                        .header("X-Add-Param", format!("n={number}"));
+                    let seen = client.request(&request).json();
+                    assert_eq!(seen["target"], format!("/{thread}/{number}?n={number}"));
+                    let reversed: String = body.chars().rev().collect();
+                    assert_eq!(seen["body"], reversed);
+                }
+            });
+        }
+    });
+}

@@ -80,6 +80,7 @@ macro_rules! scenarios {
             a_chunked_body_is_shown_whole,
             editing_a_view_has_no_effect,
             a_hook_that_changes_nothing_changes_nothing,
+            requests_at_the_same_time_are_not_mixed_up,
         ]);
         scenarios!($driver, overrides: [
             the_table_holds_for_pre_hooks,
