@@ -29,4 +29,5 @@ pub mod router;
 pub mod server;
 pub mod storage;
 pub mod telemetry;
+pub mod timer;
 pub mod upstream;

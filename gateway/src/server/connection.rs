@@ -19,6 +19,7 @@ use tracing::debug;
 use super::client_io::{self, ClientIo, Phase};
 use super::request::Worker;
 use crate::exchange::Peer;
+use crate::timer::CoarseTimer;
 
 /// How long a connection that is closing is read from, and how much.
 const LINGER_TIME: Duration = Duration::from_secs(1);
@@ -59,7 +60,7 @@ async fn serve_http1(
         async move { Ok::<_, Infallible>(phase.track(answer.await)) }
     });
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(CoarseTimer)
         .header_read_timeout(Duration::from_secs(options.read_timeout.max(1)))
         // Twice what is allowed, so that what is too large can be answered properly. The
         // number of fields keeps hyper's default of 100, which needs no allocation.

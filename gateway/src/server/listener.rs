@@ -14,6 +14,7 @@ use tracing::warn;
 use super::request::Worker;
 use super::{ServerError, connection};
 use crate::config::Config;
+use crate::timer;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -74,6 +75,7 @@ pub(super) async fn serve(
     let Ok(listener) = TcpListener::from_std(listener) else {
         return;
     };
+    tokio::task::spawn_local(timer::tick());
     let mut connections = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     loop {

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use crate::edge::hop;
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
+use crate::timer;
 use body::{RequestBody, ResponseBody, StreamState};
 use pool::{Lease, Pool, Sender, Taken};
 use target::Target;
@@ -77,7 +78,7 @@ impl Upstream {
     ) -> Result<T, ProxyError> {
         let mut sending = std::pin::pin!(sending);
         loop {
-            match tokio::time::timeout(self.time_limit, &mut sending).await {
+            match timer::within(self.time_limit, &mut sending).await {
                 Ok(outcome) => return outcome,
                 Err(_) => {
                     let uploading =
