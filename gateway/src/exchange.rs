@@ -10,6 +10,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::api::Api;
 use crate::edge::Policy;
+use crate::phase::Phase;
 use crate::upstream::body::RequestBody;
 
 /// A request on its way, and what was found out about it.
@@ -41,6 +42,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The address as text, made once per connection: every request upstream carries it.
     pub text: HeaderValue,
+    /// What its connection does.
+    pub phase: Phase,
 }
 
 // === impl Peer ===
@@ -52,6 +55,7 @@ impl Peer {
         Self {
             address,
             text: HeaderValue::try_from(text).expect("an IP address is ASCII"),
+            phase: Phase::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use coprocess_core::{Host, InitContext, LanguageRegistry, ffi};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -78,6 +79,11 @@ impl Gateway {
     /// Listens, serves until a signal ends it, and drains.
     pub fn serve(self) -> Result<(), GatewayError> {
         let router = admin::router(self.control.clone());
+        // Before anybody can know that the gateway listens.
+        let mut signals = {
+            let _on_the_runtime = self.control_runtime.enter();
+            Signals::install()?
+        };
         let (stop, stopped) = watch::channel(false);
         let server = Server::bind(&self.config)?;
         let addresses: Vec<SocketAddr> = server.addresses();
@@ -91,12 +97,14 @@ impl Gateway {
         for address in addresses {
             info!(%address, workers = self.config.worker_count(), "Listening.");
         }
-        self.control_runtime.block_on(self.until_signalled());
+        self.control_runtime
+            .block_on(self.until_signalled(&mut signals));
         info!("Draining: requests in flight finish, new connections are refused.");
         // Nobody listening means that nobody is left to drain.
         let _ = stop.send(true);
         let grace = Duration::from_secs(self.config.graceful_shutdown_timeout_duration);
-        self.control_runtime.block_on(drain(running, grace));
+        self.control_runtime
+            .block_on(drain(running, grace, &mut signals));
         for language in &self.languages {
             language.shutdown();
         }
@@ -107,26 +115,50 @@ impl Gateway {
     }
 
     /// Reloads at SIGHUP; returns at SIGTERM or SIGINT.
-    async fn until_signalled(&self) {
-        use tokio::signal::unix::{SignalKind, signal};
-        let signals = (
-            signal(SignalKind::hangup()),
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-        );
-        let (Ok(mut reload), Ok(mut terminate), Ok(mut interrupt)) = signals else {
-            error!("Signal handlers cannot be installed; stopping.");
-            return;
-        };
+    async fn until_signalled(&self, signals: &mut Signals) {
         loop {
             tokio::select! {
-                _ = reload.recv() => {
+                _ = signals.reload.recv() => {
                     let reloader = Arc::clone(&self.control.reloader);
                     tokio::spawn(async move { reloader.reload().await });
                 }
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
+                () = signals.stop.recv() => return,
             }
+        }
+    }
+}
+
+/// The signals that the process listens to. Until they are installed, each of them ends it.
+struct Signals {
+    reload: Signal,
+    stop: Stop,
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self {
+            reload: signal(SignalKind::hangup())?,
+            stop: Stop {
+                terminate,
+                interrupt,
+            },
+        })
+    }
+}
+
+impl Stop {
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }
@@ -183,7 +215,7 @@ fn start_languages(
 
 /// Waits for the data plane to finish, for no longer than `grace`; another signal ends the
 /// wait.
-async fn drain(running: server::Running, grace: Duration) {
+async fn drain(running: server::Running, grace: Duration, signals: &mut Signals) {
     let finished = tokio::task::spawn_blocking(move || running.join());
     tokio::select! {
         _ = finished => {}
@@ -191,7 +223,7 @@ async fn drain(running: server::Running, grace: Duration) {
             warn!(?grace, "Requests are still in flight after the grace time; stopping anyway.");
             end_at_once();
         }
-        () = signalled_again() => {
+        () = signals.stop.recv() => {
             warn!("Second signal; stopping at once.");
             end_at_once();
         }
@@ -201,18 +233,4 @@ async fn drain(running: server::Running, grace: Duration) {
 /// The data-plane threads cannot be joined any more, so the process ends here.
 fn end_at_once() -> ! {
     std::process::exit(1)
-}
-
-async fn signalled_again() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }

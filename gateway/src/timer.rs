@@ -55,6 +55,11 @@ pub struct CoarseSleep {
 }
 
 impl CoarseSleep {
+    /// Completes when `limit` has passed from now on.
+    pub fn after(limit: Duration) -> Self {
+        Self::until(now() + limit)
+    }
+
     fn until(deadline: Instant) -> Self {
         Self {
             deadline,
@@ -102,7 +107,7 @@ impl hyper::rt::Sleep for CoarseSleep {}
 
 impl hyper::rt::Timer for CoarseTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(CoarseSleep::until(now() + duration))
+        Box::pin(CoarseSleep::after(duration))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
@@ -121,7 +126,7 @@ pub struct Elapsed;
 /// Waits for `future`, but no longer than `limit`, give or take a tick.
 pub async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
     let mut future = std::pin::pin!(future);
-    let mut sleep = std::pin::pin!(CoarseSleep::until(now() + limit));
+    let mut sleep = std::pin::pin!(CoarseSleep::after(limit));
     std::future::poll_fn(|cx| {
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(output));

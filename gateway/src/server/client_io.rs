@@ -1,75 +1,56 @@
-//! The client's end of an HTTP/1 connection, with proper answers to what hyper refuses.
+//! The client's end of an HTTP/1 connection, where hyper alone would be too curt.
 //!
 //! hyper answers a request that it cannot parse by itself, with a bare status, and closes.
 //! Such an answer is the only thing that it writes while no request is being served, so it
 //! is recognised by that and gets the error body that every other refusal has.
+//!
+//! hyper also takes a client that has closed its sending side for one that is gone. Some
+//! clients do that when they have sent their request, and read the answer. The end of what
+//! a client sends is therefore shown to hyper only after a while.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::phase::Phase;
+use crate::timer::CoarseSleep;
 use crate::upstream::body::{BodyError, ResponseBody};
 
-/// What a connection does; shared by its two ends, which are on the same thread.
-#[derive(Clone, Default)]
-pub(super) struct Phase(Arc<AtomicU8>);
+/// How long a client that has closed its sending side is taken to wait for its answer.
+const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(5);
 
-/// No request is being served: what is written now is hyper's own.
-const IDLE: u8 = 0;
-/// A request is being served.
-const SERVING: u8 = 1;
-/// The answer is complete, but may not be written yet.
-const ENDING: u8 = 2;
-/// The connection is a tunnel; nothing written is HTTP.
-const TUNNEL: u8 = 3;
+/// Bytes read at a time while an answer is awaited: there is nothing to come but the next
+/// request of a client that does not wait.
+const PEEK_BYTES: usize = 512;
 
-impl Phase {
-    fn set(&self, phase: u8) {
-        self.0.store(phase, Ordering::Relaxed);
-    }
-
-    fn is(&self, phase: u8) -> bool {
-        self.0.load(Ordering::Relaxed) == phase
-    }
-
-    /// A request has come in.
-    pub(super) fn serving(&self) {
-        self.set(SERVING);
-    }
-
-    /// Its answer is on the way; the phase follows the body.
-    pub(super) fn track(self, response: Response<ResponseBody>) -> Response<TrackedBody> {
-        let after = match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => TUNNEL,
-            _ => ENDING,
-        };
-        response.map(|body| TrackedBody {
-            body,
-            phase: self,
-            after,
-        })
-    }
+/// Sends an answer on its way; the connection's phase follows its body.
+pub(super) fn track(phase: &Phase, response: Response<ResponseBody>) -> Response<TrackedBody> {
+    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    response.map(|body| TrackedBody {
+        body,
+        phase: phase.clone(),
+        is_tunnel,
+    })
 }
 
 /// A body that tells when hyper is done with it.
 pub(super) struct TrackedBody {
     body: ResponseBody,
     phase: Phase,
-    after: u8,
+    is_tunnel: bool,
 }
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        self.phase.set(self.after);
+        self.phase.answered(self.is_tunnel);
     }
 }
 
@@ -99,6 +80,8 @@ pub(super) struct ClientIo {
     phase: Phase,
     /// What is still to be written of an answer that stands in for hyper's.
     rest: Bytes,
+    /// Runs from the end of what the client sends.
+    half_closed: Option<Pin<Box<CoarseSleep>>>,
 }
 
 impl ClientIo {
@@ -107,6 +90,7 @@ impl ClientIo {
             inner: TokioIo::new(stream),
             phase,
             rest: Bytes::new(),
+            half_closed: None,
         }
     }
 
@@ -127,7 +111,7 @@ impl ClientIo {
 
     /// Whether `written` is hyper's own answer; if so, ours is put in its place.
     fn replaces(&mut self, written: &[u8]) -> bool {
-        if !self.phase.is(IDLE) {
+        if !self.phase.is_idle() {
             return false;
         }
         let status = written
@@ -161,9 +145,26 @@ impl Read for ClientIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        if !self.phase.is_waiting() {
+            return Pin::new(&mut self.inner).poll_read(cx, buf);
+        }
+        if let Some(limit) = &mut self.half_closed {
+            return limit.as_mut().poll(cx).map(Ok);
+        }
+        let mut bytes = [0; PEEK_BYTES];
+        let room = buf.remaining().min(PEEK_BYTES);
+        let mut peek = ReadBuf::new(&mut bytes[..room]);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, peek.unfilled()))?;
+        if !peek.filled().is_empty() {
+            buf.put_slice(peek.filled());
+            return Poll::Ready(Ok(()));
+        }
+        let limit = self
+            .half_closed
+            .insert(Box::pin(CoarseSleep::after(HALF_CLOSED_LIMIT)));
+        limit.as_mut().poll(cx).map(Ok)
     }
 }
 
@@ -199,9 +200,7 @@ impl Write for ClientIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_rest(cx))?;
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
-        if self.phase.is(ENDING) {
-            self.phase.set(IDLE);
-        }
+        self.phase.flushed();
         Poll::Ready(Ok(()))
     }
 

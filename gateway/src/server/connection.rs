@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Request, StatusCode};
+use http_body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tracing::debug;
 
-use super::client_io::{self, ClientIo, Phase};
+use super::client_io::{self, ClientIo};
 use super::request::Worker;
 use crate::exchange::Peer;
 use crate::timer::CoarseTimer;
@@ -52,12 +54,12 @@ async fn serve_http1(
     mut stopped: watch::Receiver<bool>,
 ) -> Option<(TcpStream, Bytes)> {
     let options = &worker.config.http_server_options;
-    let phase = Phase::default();
-    let service = service_fn(|request| {
+    let phase = &peer.phase;
+    let service = service_fn(|request: Request<Incoming>| {
         let phase = phase.clone();
-        phase.serving();
+        phase.serving(!request.body().is_end_stream());
         let answer = Rc::clone(worker).handle(request, peer);
-        async move { Ok::<_, Infallible>(phase.track(answer.await)) }
+        async move { Ok::<_, Infallible>(client_io::track(&phase, answer.await)) }
     });
     let mut connection = http1::Builder::new()
         .timer(CoarseTimer)

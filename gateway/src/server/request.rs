@@ -130,7 +130,7 @@ impl Worker {
         Ok(Begun::Exchange(Box::new(Exchange {
             api: Arc::clone(api),
             head,
-            body: RequestBody::incoming(body),
+            body: RequestBody::incoming(body, &peer.phase),
             listen_length,
             client: peer.clone(),
             policy: self.policy,

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use super::pool::Lease;
 use crate::error::ProxyError;
+use crate::phase::Phase;
 
 /// An error on the way of a body.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -26,7 +27,6 @@ pub enum RequestBody {
 }
 
 /// What the sender of a streaming body wants to know of it.
-#[derive(Default)]
 pub struct StreamState {
     /// All of it has been read.
     pub finished: Cell<bool>,
@@ -34,6 +34,25 @@ pub struct StreamState {
     pub progressed: Cell<bool>,
     /// The client broke off, or sent what is not a body. Its fault, not the upstream's.
     pub fault: RefCell<Option<hyper::Error>>,
+    /// The connection that it comes from.
+    phase: Phase,
+}
+
+impl StreamState {
+    fn new(phase: Phase) -> Self {
+        let (finished, progressed, fault) = Default::default();
+        Self {
+            finished,
+            progressed,
+            fault,
+            phase,
+        }
+    }
+
+    fn finish(&self) {
+        self.finished.set(true);
+        self.phase.body_read();
+    }
 }
 
 /// The client's body broke off; the upstream must not take the part for the whole.
@@ -45,11 +64,11 @@ pub struct BrokenOff;
 
 impl RequestBody {
     /// Takes the body of a request as it came in.
-    pub fn incoming(body: Incoming) -> Self {
+    pub fn incoming(body: Incoming, phase: &Phase) -> Self {
         if body.is_end_stream() {
             Self::Whole(Bytes::new())
         } else {
-            Self::Stream(body, Rc::default())
+            Self::Stream(body, Rc::new(StreamState::new(phase.clone())))
         }
     }
 
@@ -63,7 +82,7 @@ impl RequestBody {
 
     /// Reads all of it, up to `limit` bytes, and keeps it.
     pub async fn hold(&mut self, limit: u64) -> Result<&Bytes, ProxyError> {
-        if let Self::Stream(body, _) = self {
+        if let Self::Stream(body, state) = self {
             if body.size_hint().lower() > limit {
                 return Err(ProxyError::BodyTooLarge(limit));
             }
@@ -71,6 +90,7 @@ impl RequestBody {
                 CollectError::TooLong => ProxyError::BodyTooLarge(limit),
                 CollectError::Broken(error) => ProxyError::DownstreamBody(error),
             })?;
+            state.finish();
             *self = Self::Whole(whole);
         }
         match self {
@@ -119,20 +139,27 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Stream(body, state) => Pin::new(body).poll_frame(cx).map(|frame| match frame {
-                Some(Ok(frame)) => {
-                    state.progressed.set(true);
-                    Some(Ok(frame))
-                }
-                Some(Err(error)) => {
-                    state.fault.replace(Some(error));
-                    Some(Err(BrokenOff))
-                }
-                None => {
-                    state.finished.set(true);
-                    None
-                }
-            }),
+            Self::Stream(body, state) => {
+                Pin::new(&mut *body)
+                    .poll_frame(cx)
+                    .map(|frame| match frame {
+                        Some(Ok(frame)) => {
+                            state.progressed.set(true);
+                            if body.is_end_stream() {
+                                state.finish();
+                            }
+                            Some(Ok(frame))
+                        }
+                        Some(Err(error)) => {
+                            state.fault.replace(Some(error));
+                            Some(Err(BrokenOff))
+                        }
+                        None => {
+                            state.finish();
+                            None
+                        }
+                    })
+            }
         }
     }
 

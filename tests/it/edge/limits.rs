@@ -75,12 +75,18 @@ fn a_head_that_never_ends_is_cut() {
 #[test]
 fn a_target_over_the_limit_is_414() {
     let edge = Edge::start();
-    for length in [66_000, 100_000, 2_000_000] {
+    for length in [66_000, 100_000] {
         let target = format!("/{}", "a".repeat(length));
         let response = refusal(&edge, &super::get(target.as_bytes()));
         assert_eq!(response.status, 414, "{length}: {response:?}");
         assert_has_our_error_body(&response);
     }
+    // Beyond twice the limit of a head its first line is not read to the end, so that it is
+    // not known which part of it is too long.
+    let endless = format!("/{}", "a".repeat(2_000_000));
+    let response = refusal(&edge, &super::get(endless.as_bytes()));
+    assert!(matches!(response.status, 414 | 431), "{response:?}");
+    assert_has_our_error_body(&response);
 }
 
 #[test]
