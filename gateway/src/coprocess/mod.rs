@@ -10,12 +10,14 @@ mod overrides;
 mod query;
 mod response;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use coprocess_core::{CoProcessLanguage, DispatchError, Hook, HookType, Object};
+use coprocess_core::{CoProcessLanguage, DispatchError, DispatchFuture, Hook, HookType, Object};
 use http::Response;
 use tracing::{error, warn};
 
@@ -108,14 +110,26 @@ impl HookCall {
         }
     }
 
-    /// Dispatches and waits, no longer than the hook may run.
-    async fn dispatch(&self, object: Object) -> Result<Object, DispatchError> {
-        let mut dispatch = std::pin::pin!(self.language.dispatch(object));
-        // A hook that ran in place is done at the first poll and needs no timer.
-        if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(dispatch.as_mut().poll(cx))).await {
-            return outcome;
-        }
-        match tokio::time::timeout(self.time_limit, dispatch).await {
+    /// Dispatches. A hook that ran in place has its outcome now.
+    fn begin(&self, object: Object) -> Begun<'_> {
+        guarded(|| {
+            let mut dispatch = self.language.dispatch(object);
+            // Whoever waits for the rest polls again, with a waker of its own.
+            match Pin::new(&mut dispatch).poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(outcome) => Begun::Done(outcome),
+                Poll::Pending => Begun::Waiting(dispatch),
+            }
+        })
+        .unwrap_or_else(|error| Begun::Done(Err(error)))
+    }
+
+    /// Waits for a dispatch, no longer than the hook may run.
+    async fn finish(&self, mut dispatch: DispatchFuture<'_>) -> DispatchResult {
+        let outcome = poll_fn(|cx| {
+            guarded(|| Pin::new(&mut dispatch).poll(cx))
+                .unwrap_or_else(|error| Poll::Ready(Err(error)))
+        });
+        match tokio::time::timeout(self.time_limit, outcome).await {
             Ok(outcome) => outcome,
             Err(_) => Err(DispatchError::TimeLimit {
                 limit: self.time_limit,
@@ -123,28 +137,71 @@ impl HookCall {
             }),
         }
     }
+
+    async fn dispatch(&self, object: Object) -> DispatchResult {
+        match self.begin(object) {
+            Begun::Done(outcome) => outcome,
+            Begun::Waiting(dispatch) => self.finish(dispatch).await,
+        }
+    }
+}
+
+type DispatchResult = Result<Object, DispatchError>;
+
+/// A dispatch that has begun.
+enum Begun<'a> {
+    Done(DispatchResult),
+    Waiting(DispatchFuture<'a>),
+}
+
+/// Runs a language's code. One that panics has failed this hook, and no more than that.
+fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, DispatchError> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        DispatchError::Raised {
+            message: format!("language panicked: {text}"),
+        }
+    })
 }
 
 // === impl HookStep ===
 
 impl HookStep {
-    /// Whether the hook is shown the body.
-    pub fn needs_body(&self) -> bool {
-        self.state
-            .as_ref()
-            .is_ok_and(|call| call.body == BodyMode::Buffer)
+    /// Runs the hook on a request whose body need not be waited for. Most hooks are done
+    /// when this returns, and then nothing was allocated for waiting.
+    fn start<'a>(&'a self, call: &'a HookCall, exchange: &'a mut Exchange) -> Step<'a> {
+        let object = convert::request_object(self, call, exchange);
+        match call.begin(object) {
+            Begun::Done(outcome) => Step::Done(self.apply(call, outcome, exchange)),
+            Begun::Waiting(dispatch) => Step::Later(Box::pin(async move {
+                let outcome = call.finish(dispatch).await;
+                self.apply(call, outcome, exchange)
+            })),
+        }
     }
 
-    async fn run(&self, exchange: &mut Exchange) -> Result<Flow, ProxyError> {
-        let call = self.callable(exchange)?;
-        if call.body == BodyMode::Buffer {
-            exchange.body.hold(call.max_body_bytes).await?;
-        }
+    /// Reads the body, then runs the hook.
+    async fn hold_and_run(
+        &self,
+        call: &HookCall,
+        exchange: &mut Exchange,
+    ) -> Result<Flow, ProxyError> {
+        exchange.body.hold(call.max_body_bytes).await?;
         let object = convert::request_object(self, call, exchange);
-        let object = call
-            .dispatch(object)
-            .await
-            .map_err(|error| self.failed(&error, exchange))?;
+        let outcome = call.dispatch(object).await;
+        self.apply(call, outcome, exchange)
+    }
+
+    fn apply(
+        &self,
+        call: &HookCall,
+        outcome: DispatchResult,
+        exchange: &mut Exchange,
+    ) -> Result<Flow, ProxyError> {
+        let object = outcome.map_err(|error| self.failed(&error, exchange))?;
         convert::apply(self, call, object, exchange)
             .map_err(|reason| self.failed(&DispatchError::Raised { message: reason }, exchange))?
     }
@@ -211,6 +268,29 @@ impl HookStep {
 
 impl Middleware for HookStep {
     fn process<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        Step::Later(Box::pin(self.run(exchange)))
+        let call = match self.callable(exchange) {
+            Ok(call) => call,
+            Err(refusal) => return Step::Done(Err(refusal)),
+        };
+        if call.body == BodyMode::Buffer && exchange.body.is_streaming() {
+            return Step::Later(Box::pin(self.hold_and_run(call, exchange)));
+        }
+        self.start(call, exchange)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_language_that_panics_fails_its_hook_only() {
+        let said = |code: fn()| guarded(code).unwrap_err().to_string();
+        assert_eq!(said(|| panic!("at once")), "language panicked: at once");
+        assert_eq!(
+            said(|| panic!("number {}", 3)),
+            "language panicked: number 3"
+        );
+        assert!(guarded(|| ()).is_ok());
     }
 }

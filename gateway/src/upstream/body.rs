@@ -72,6 +72,11 @@ impl RequestBody {
         }
     }
 
+    /// Whether it has not been read yet.
+    pub fn is_streaming(&self) -> bool {
+        matches!(self, Self::Stream(..))
+    }
+
     /// What the client did wrong with its body, if it did.
     pub fn stream_state(&self) -> Option<Rc<StreamState>> {
         match self {
