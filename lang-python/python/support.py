@@ -275,7 +275,12 @@ class Generation:
     def judge(self, name, code):
         """Notes whether the code of a module may wait: see `MAY_WAIT`."""
         for part in _code_within(code):
-            if not MAY_WAIT.isdisjoint(part.co_names):
+            names = MAY_WAIT.intersection(part.co_names)
+            if part is code:
+                # Reading a file while the module is imported is how plugins read their
+                # settings; hooks run later.
+                names -= {"open"}
+            if names:
                 self.waiting.add(name)
             for step in dis.get_instructions(part):
                 if step.opname == "IMPORT_NAME":

@@ -173,11 +173,25 @@ fn a_thread_with_a_small_stack_runs_nothing_in_place() {
 }
 
 #[test]
+fn a_file_that_is_read_at_import_does_not_keep_a_hook_on_threads() {
+    let text = "import os, threading\nfrom tyk.decorators import *\nwith open(os.devnull) as lines:\n    SEEN = lines.read()\n@Hook\ndef hook(request, session, spec):\n    request.add_header('thread', str(threading.get_native_id()))\n    return request, session\n";
+    alone(|| {
+        let language = start("{}");
+        let plugin = load(&language, text);
+        prove(&language, plugin.as_ref());
+        assert_eq!(thread_of(&language, plugin.as_ref()), own_thread());
+    });
+}
+
+#[test]
 fn a_hook_whose_code_may_wait_stays_on_threads() {
     let tells = "    request.add_header('thread', str(threading.get_native_id()))\n    return request, session\n";
     let texts = [
         format!(
             "import time, threading\nfrom tyk.decorators import *\ndef later(): time.sleep(1)\n@Hook\ndef hook(request, session, spec):\n{tells}"
+        ),
+        format!(
+            "import threading\nfrom tyk.decorators import *\ndef later(): open('x')\n@Hook\ndef hook(request, session, spec):\n{tells}"
         ),
         format!(
             "import threading\nfrom tyk.decorators import *\n@Hook\ndef hook(request, session, spec):\n    import socket\n{tells}"
