@@ -120,7 +120,8 @@ impl Gateway {
             tokio::select! {
                 _ = signals.reload.recv() => {
                     let reloader = Arc::clone(&self.control.reloader);
-                    tokio::spawn(async move { reloader.reload().await });
+                    // A failure is in the log.
+                    tokio::spawn(async move { drop(reloader.reload().await) });
                 }
                 () = signals.stop.recv() => return,
             }

@@ -58,7 +58,7 @@ pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<Parsed<T>, 
     })?;
     drop_nulls(&mut raw);
     let mut unread = Vec::new();
-    let mut note = |path: serde_ignored::Path<'_>| unread.push(tidy_path(&path.to_string()));
+    let mut note = |path: serde_ignored::Path<'_>| unread.push(write_path(&path));
     let mut track = serde_path_to_error::Track::new();
     let deserializer = serde_path_to_error::Deserializer::new(&raw, &mut track);
     match T::deserialize(serde_ignored::Deserializer::new(deserializer, &mut note)) {
@@ -75,20 +75,20 @@ pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<Parsed<T>, 
     }
 }
 
-/// `serde_ignored` writes `a.?.b` and `a.0.b`; people write `a.b` and `a[0].b`.
-fn tidy_path(path: &str) -> String {
-    let mut tidy = String::new();
-    for part in path.split('.').filter(|part| *part != "?") {
-        if part.bytes().all(|byte| byte.is_ascii_digit()) {
-            tidy.push_str(&format!("[{part}]"));
-        } else {
-            if !tidy.is_empty() {
-                tidy.push('.');
-            }
-            tidy.push_str(part);
-        }
+/// Writes a path as people do: `a.b[0].c`.
+fn write_path(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", write_path(parent)),
+        Path::Map { parent, key } => match write_path(parent) {
+            above if above.is_empty() => key.clone(),
+            above => format!("{above}.{key}"),
+        },
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => write_path(parent),
     }
-    tidy
 }
 
 /// The values of a parsed document have no place any more, so the text is read once more:

@@ -43,49 +43,38 @@ impl<T> Router<T> {
         }
     }
 
-    /// Adds a listen path. Returns whether it was free.
+    /// Adds a listen path. One that is taken stays whose it was; returns whether it was free.
     pub fn insert(&mut self, listen_path: &str, target: Arc<T>) -> Result<bool, RouteError> {
-        if listen_path.is_empty() {
-            return Err(RouteError::Path(listen_path.to_owned(), "empty"));
-        }
-        if listen_path.contains(' ') {
-            return Err(RouteError::Path(
-                listen_path.to_owned(),
-                "not one path: it has spaces",
-            ));
-        }
-        if listen_path.contains('{') {
-            let regex = pattern(listen_path)?;
-            let length = listen_path.len();
-            if self
-                .patterns
-                .iter()
-                .any(|(_, known, _)| known.as_str() == regex.as_str())
-            {
-                return Ok(false);
-            }
-            let place = self
-                .patterns
-                .partition_point(|(known, ..)| *known >= length);
-            self.patterns.insert(place, (length, regex, target));
-            return Ok(true);
-        }
-        let rooted = if listen_path.starts_with('/') {
-            listen_path.to_owned()
-        } else {
-            format!("/{listen_path}")
-        };
-        if self.plain.contains_key(rooted.as_str()) {
+        if !self.is_free(listen_path)? {
             return Ok(false);
         }
-        if let Err(place) = self
-            .lengths
-            .binary_search_by(|known| rooted.len().cmp(known))
-        {
-            self.lengths.insert(place, rooted.len());
+        match Route::parse(listen_path)? {
+            Route::Pattern(regex) => {
+                let length = listen_path.len();
+                let place = self
+                    .patterns
+                    .partition_point(|(known, ..)| *known >= length);
+                self.patterns.insert(place, (length, regex, target));
+            }
+            Route::Plain(path) => {
+                if let Err(place) = self.lengths.binary_search_by(|known| path.len().cmp(known)) {
+                    self.lengths.insert(place, path.len());
+                }
+                self.plain.insert(path.into(), target);
+            }
         }
-        self.plain.insert(rooted.into(), target);
         Ok(true)
+    }
+
+    /// Whether a listen path is free, before there is anything to put there.
+    pub fn is_free(&self, listen_path: &str) -> Result<bool, RouteError> {
+        Ok(match Route::parse(listen_path)? {
+            Route::Pattern(regex) => !self
+                .patterns
+                .iter()
+                .any(|(_, known, _)| known.as_str() == regex.as_str()),
+            Route::Plain(path) => !self.plain.contains_key(path.as_str()),
+        })
     }
 
     /// The target of the longest listen path that `path` begins with, and how many bytes of
@@ -116,6 +105,33 @@ impl<T> Router<T> {
         !self.strict
             || path.as_bytes()[length - 1] == b'/'
             || matches!(path.as_bytes().get(length), None | Some(b'/'))
+    }
+}
+
+/// A listen path, read.
+enum Route {
+    Plain(String),
+    Pattern(Regex),
+}
+
+impl Route {
+    fn parse(listen_path: &str) -> Result<Self, RouteError> {
+        if listen_path.is_empty() {
+            return Err(RouteError::Path(listen_path.to_owned(), "empty"));
+        }
+        if listen_path.contains(' ') {
+            let reason = "not one path: it has spaces";
+            return Err(RouteError::Path(listen_path.to_owned(), reason));
+        }
+        if listen_path.contains('{') {
+            return pattern(listen_path).map(Self::Pattern);
+        }
+        let rooted = listen_path.starts_with('/');
+        Ok(Self::Plain(if rooted {
+            listen_path.to_owned()
+        } else {
+            format!("/{listen_path}")
+        }))
     }
 }
 

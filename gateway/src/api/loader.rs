@@ -41,29 +41,33 @@ struct Read {
 
 impl Loader {
     /// Reads every definition and all plugin code anew. Blocks on files and interpreters.
-    pub fn load(&self) -> ApiTable {
+    /// A folder that cannot be read is an error: it is not the same as one without APIs.
+    pub fn load(&self) -> Result<ApiTable, String> {
         let mut table = ApiTable::empty(self.config.http_server_options.enable_strict_routes);
         let mut resolver = HookResolver::new(&self.config, &self.drivers);
-        let files = match definition_files(&self.config.app_path) {
-            Ok(files) => files,
-            Err(error) => {
-                let path = self.config.app_path.display();
-                table
-                    .problems
-                    .push(format!("cannot read app_path {path}: {error}"));
-                Vec::new()
-            }
-        };
+        let files = definition_files(&self.config.app_path).map_err(|error| {
+            format!(
+                "cannot read app_path {}: {error}",
+                self.config.app_path.display()
+            )
+        })?;
         for file in files {
             match read(&file).and_then(|read| self.build(read, &mut resolver)) {
-                Ok(api) => add(&mut table, api, &file),
+                Ok(api) => {
+                    if let Err(problem) = add(&mut table, api) {
+                        table
+                            .problems
+                            .push(format!("{}: {problem}", file.display()));
+                    }
+                }
                 Err(problem) => table.problems.push(problem),
             }
         }
+        add_aliases(&mut table);
         for problem in &table.problems {
             error!(problem, "API is not loaded.");
         }
-        table
+        Ok(table)
     }
 
     fn build(&self, read: Read, resolver: &mut HookResolver<'_>) -> Result<Api, String> {
@@ -239,8 +243,13 @@ fn refusal(read: &Read) -> Option<String> {
         keys.push("custom_middleware_bundle".into());
     }
     let versions = &definition.version_data.versions;
-    if !definition.version_data.not_versioned && versions.len() > 1 {
-        keys.push("version_data.versions (more than one)".into());
+    if !definition.version_data.not_versioned && !versions.is_empty() {
+        keys.push("version_data.not_versioned = false".into());
+    }
+    // The year that templates put in for never is far beyond this.
+    let ends = |expires: &str| !matches!(expires, "" | "-1") && expires < "2900";
+    if versions.values().any(|version| ends(&version.expires)) {
+        keys.push("version_data.versions.*.expires".into());
     }
     (!keys.is_empty()).then(|| {
         format!(
@@ -264,39 +273,48 @@ fn spec(definition: &ApiDefinition) -> Spec {
 
 /// Puts an API where requests find it. A listen path that is taken gets the API's id behind
 /// it, so that both can be reached.
-fn add(table: &mut ApiTable, mut api: Api, file: &Path) {
+fn add(table: &mut ApiTable, mut api: Api) -> Result<(), String> {
     if table.apis.contains_key(&api.id) {
-        let (file, id) = (file.display(), &api.id);
-        table.problems.push(format!(
-            "{file}: api_id `{id}` is used by another definition"
-        ));
-        return;
+        return Err(format!("api_id `{}` is used by another definition", api.id));
     }
-    let mut listen_path = api.listen_path.clone();
-    if table
-        .router
-        .find(&listen_path)
-        .is_some_and(|(known, _)| known.listen_path == listen_path)
-    {
-        let moved = format!("{listen_path}-{}", api.id);
+    let wrong = |error| format!("proxy.{error}");
+    if !table.router.is_free(&api.listen_path).map_err(wrong)? {
+        let moved = format!("{}-{}", api.listen_path, api.id);
         warn!(
             api = api.id,
-            listen_path, moved, "Listen path is taken, API is moved."
+            listen_path = api.listen_path,
+            moved,
+            "Listen path is taken, API is moved."
         );
-        listen_path.clone_from(&moved);
         api.listen_path = moved;
     }
     let api = Arc::new(api);
-    if let Err(error) = table.router.insert(&listen_path, Arc::clone(&api)) {
-        table
-            .problems
-            .push(format!("{}: proxy.{error}", file.display()));
-        return;
-    }
-    // Every API is also there under its id; an API that listens on that path itself wins.
-    let _ = table
+    if !table
         .router
-        .insert(&format!("/{}/", api.id), Arc::clone(&api));
-    info!(api = api.id, name = api.name, listen_path, "API loaded.");
+        .insert(&api.listen_path, Arc::clone(&api))
+        .map_err(wrong)?
+    {
+        return Err(format!("listen path `{}` is taken", api.listen_path));
+    }
+    info!(
+        api = api.id,
+        name = api.name,
+        listen_path = api.listen_path,
+        "API loaded."
+    );
     table.apis.insert(api.id.clone(), api);
+    Ok(())
+}
+
+/// Every API is also there under its id, behind all listen paths: an API that listens on
+/// such a path itself has it.
+fn add_aliases(table: &mut ApiTable) {
+    for (id, api) in &table.apis {
+        if let Ok(false) = table.router.insert(&format!("/{id}/"), Arc::clone(api)) {
+            warn!(
+                api = id,
+                "API is not reachable under its id: another one listens there."
+            );
+        }
+    }
 }

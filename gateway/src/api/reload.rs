@@ -22,7 +22,14 @@ pub struct Reloader {
 impl Reloader {
     /// Loads the first table, blocking.
     pub fn start(loader: Loader) -> Self {
-        let table = loader.load();
+        let strict = loader.config.http_server_options.enable_strict_routes;
+        let table = loader.load().unwrap_or_else(|problem| {
+            error!(problem, "No API is loaded.");
+            ApiTable {
+                problems: vec![problem],
+                ..ApiTable::empty(strict)
+            }
+        });
         Self {
             loader: Arc::new(loader),
             table: Arc::new(ArcSwap::from_pointee(table)),
@@ -35,20 +42,28 @@ impl Reloader {
         &self.table
     }
 
-    /// Reads definitions and plugin code again. When it returns, new requests are served by
-    /// what was read.
-    pub async fn reload(&self) {
+    /// Reads definitions and plugin code again. When it returns `Ok`, new requests are
+    /// served by what was read; after an error the old table goes on serving.
+    pub async fn reload(&self) -> Result<(), String> {
         let _one_at_a_time = self.running.lock().await;
         let began = Instant::now();
         let loader = Arc::clone(&self.loader);
-        match tokio::task::spawn_blocking(move || loader.load()).await {
+        let loading = tokio::task::spawn_blocking(move || loader.load());
+        let outcome = loading.await.unwrap_or_else(|error| Err(error.to_string()));
+        match outcome {
             Ok(table) => {
                 let apis = table.apis.len();
                 self.table.store(Arc::new(table));
                 info!(apis, took = ?began.elapsed(), "Reloaded.");
+                Ok(())
             }
-            // The old table goes on serving.
-            Err(error) => error!(%error, "Reload failed."),
+            Err(problem) => {
+                error!(
+                    problem,
+                    "Reload failed, what was loaded before goes on serving."
+                );
+                Err(problem)
+            }
         }
     }
 }

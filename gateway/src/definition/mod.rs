@@ -23,12 +23,8 @@ pub struct ApiDefinition {
     pub use_keyless: bool,
     /// Not looked at for definitions from files, as in the original.
     pub active: bool,
-    /// Reachable only from other APIs.
-    pub internal: bool,
     /// Where a key is found.
     pub auth: Auth,
-    /// How a request names its version.
-    pub definition: VersionLocation,
     /// The versions.
     pub version_data: VersionData,
     /// From where to where.
@@ -55,16 +51,6 @@ pub struct ApiDefinition {
 pub struct Auth {
     /// The header that carries the key; empty means `Authorization`.
     pub auth_header_name: String,
-}
-
-/// `definition`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct VersionLocation {
-    /// `header`, `url` or `url-param`.
-    pub location: String,
-    /// The header's or parameter's name.
-    pub key: String,
 }
 
 /// `version_data`
@@ -150,16 +136,4 @@ pub enum BodyMode {
     Buffer,
     /// The body streams past: the hook sees none and cannot replace it.
     Stream,
-}
-
-impl CustomMiddleware {
-    /// All entries with their hook's name in files, disabled ones included.
-    pub fn entries(&self) -> impl Iterator<Item = &HookEntry> {
-        self.pre
-            .iter()
-            .chain(&self.post_key_auth)
-            .chain(&self.post)
-            .chain(&self.response)
-            .chain((!self.auth_check.name.is_empty()).then_some(&self.auth_check))
-    }
 }

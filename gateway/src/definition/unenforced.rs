@@ -25,10 +25,12 @@ const PROTECTIVE: &[&str] = &[
     "enable_signature_checking",
     "global_rate_limit.rate",
     "graphql.enabled",
+    "internal",
     "oauth_meta.allowed_access_types",
     "openid_options.providers",
     "pinned_public_keys",
     "request_signing.is_enabled",
+    "strip_auth_data",
     "use_basic_auth",
     "use_go_plugin_auth",
     "use_mutual_tls_auth",
@@ -37,17 +39,22 @@ const PROTECTIVE: &[&str] = &[
     "use_standard_auth",
     "version_data.versions.*.extended_paths.black_list",
     "version_data.versions.*.extended_paths.go_plugin",
+    "version_data.versions.*.extended_paths.internal",
     "version_data.versions.*.extended_paths.method_transforms",
     "version_data.versions.*.extended_paths.rate_limit",
     "version_data.versions.*.extended_paths.size_limits",
     "version_data.versions.*.extended_paths.transform",
     "version_data.versions.*.extended_paths.transform_headers",
+    "version_data.versions.*.extended_paths.transform_response",
+    "version_data.versions.*.extended_paths.transform_response_headers",
     "version_data.versions.*.extended_paths.url_rewrites",
     "version_data.versions.*.extended_paths.validate_json",
     "version_data.versions.*.extended_paths.validate_request",
     "version_data.versions.*.extended_paths.virtual",
     "version_data.versions.*.extended_paths.white_list",
     "version_data.versions.*.global_size_limit",
+    "version_data.versions.*.paths.black_list",
+    "version_data.versions.*.paths.white_list",
     "x-tyk-api-gateway",
 ];
 
@@ -123,14 +130,14 @@ mod tests {
             "enable_ip_whitelisting": false,
             "tags": ["x"],
             "tag_headers": [],
-            "version_data": {"versions": {"v1": {"extended_paths": {"white_list": [{"path": "a"}]}}}},
+            "version_data": {"versions": {"1.0": {"extended_paths": {"white_list": [{"path": "a"}]}}}},
         });
         let unread = [
             "enable_jwt",
             "enable_ip_whitelisting",
             "tags",
             "tag_headers",
-            "version_data.versions.v1.extended_paths",
+            "version_data.versions.1.0.extended_paths",
         ]
         .map(str::to_owned);
         assert_eq!(
@@ -138,7 +145,7 @@ mod tests {
             Unenforced {
                 protective: vec![
                     "enable_jwt".into(),
-                    "version_data.versions.v1.extended_paths.white_list".into()
+                    "version_data.versions.1.0.extended_paths.white_list".into()
                 ],
                 ignored: vec!["tags".into()],
             }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Body;
 use hyper::body::Incoming;
 
-use crate::edge::hop;
+use crate::edge::{self, hop};
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use crate::timer;
@@ -81,9 +82,9 @@ impl Upstream {
             match timer::within(self.time_limit, &mut sending).await {
                 Ok(outcome) => return outcome,
                 Err(_) => {
-                    let uploading =
-                        state.is_some_and(|state| !state.finished.get() && state.progressed.take());
-                    if !uploading {
+                    // An upload that has ended since counts too: the upstream has the whole
+                    // limit from there.
+                    if !state.is_some_and(|state| state.progressed.take()) {
                         return Err(ProxyError::UpstreamTimeout);
                     }
                 }
@@ -106,6 +107,11 @@ impl Upstream {
             .target
             .join(&exchange.head.uri, strip)
             .map_err(|error| ProxyError::Internal(error.to_string()))?;
+        if strip > 0 {
+            // What is left of a path may read differently from the whole: `/app../x` has no
+            // dot segment, but without `/app` it has.
+            edge::target::check(&uri, exchange.policy).map_err(ProxyError::Malformed)?;
+        }
         // A response hook is shown the request, so then it stays here and a copy goes out.
         let mut headers = if api.response_hooks.is_empty() {
             std::mem::take(&mut exchange.head.headers)
@@ -127,6 +133,13 @@ impl Upstream {
             .entry(header::USER_AGENT)
             .or_insert_with(|| HeaderValue::from_static(USER_AGENT));
         let body = std::mem::replace(&mut exchange.body, RequestBody::Whole(bytes::Bytes::new()));
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // Said, because for a GET of unknown length hyper would assume none.
+            headers.insert(
+                header::TRANSFER_ENCODING,
+                HeaderValue::from_static("chunked"),
+            );
+        }
         let mut request = Request::new(body);
         *request.method_mut() = exchange.head.method.clone();
         *request.uri_mut() = uri;
@@ -157,7 +170,7 @@ impl Upstream {
                     self.pool.doubt(target);
                     match (error.take_message(), spare) {
                         (Some(unsent), _) => request = unsent,
-                        (None, Some(spare)) if error.error().is_incomplete_message() => {
+                        (None, Some(spare)) if is_lost(error.error()) => {
                             request = spare;
                             // The next kept connection may have met the same end.
                             break;
@@ -186,7 +199,7 @@ impl Upstream {
         // The client's version is the client's connection's business.
         head.version = Version::HTTP_11;
         let lease = Lease::new(sender, &self.pool, target);
-        let body = if http_body::Body::is_end_stream(&body) {
+        let body = if body.is_end_stream() {
             lease.give_back();
             ResponseBody::Upstream(body, None)
         } else {
@@ -235,7 +248,7 @@ fn settle_framing(headers: &mut HeaderMap) -> Result<(), ProxyError> {
 
 /// A copy of a request that may be sent twice: safe, and without a body.
 fn spare_copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let repeatable = request.method().is_safe() && http_body::Body::is_end_stream(request.body());
+    let repeatable = request.method().is_safe() && request.body().is_end_stream();
     repeatable.then(|| {
         let mut copy = Request::new(RequestBody::Whole(bytes::Bytes::new()));
         *copy.method_mut() = request.method().clone();
@@ -243,6 +256,15 @@ fn spare_copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
         *copy.headers_mut() = request.headers().clone();
         copy
     })
+}
+
+/// Whether a connection ended before anything of an answer came.
+fn is_lost(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    error.is_incomplete_message()
+        || source
+            .is_some_and(|io: &std::io::Error| matches!(io.kind(), BrokenPipe | ConnectionReset))
 }
 
 fn classify(error: &hyper::Error) -> ProxyError {
