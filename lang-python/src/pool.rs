@@ -143,9 +143,7 @@ impl Pool {
         let all_stuck = state.stuck;
         let plugin = &job.hook.plugin().name;
         let lane = state.lanes.entry(job.lane()).or_default();
-        if lane.stuck >= self.limits.concurrency
-            || (lane.stuck > 0 && all_stuck >= self.limits.stuck)
-        {
+        if !lane.may_lose_threads(self.limits, all_stuck) {
             return Err(DispatchError::Overloaded(format!(
                 "{} calls of plugin `{plugin}` do not end",
                 lane.stuck
@@ -262,8 +260,10 @@ impl Pool {
                 continue;
             }
             let expired = state.expired();
-            for job in &expired {
-                self.promote(&mut state, job.lane());
+            // All lanes: what keeps one from starting calls may have ended in another.
+            let lanes: Vec<LaneKey> = state.lanes.keys().copied().collect();
+            for lane in lanes {
+                self.promote(&mut state, lane);
             }
             let stalled = state
                 .ready
@@ -305,17 +305,21 @@ impl Pool {
         }
     }
 
-    /// Moves the lane's next waiting job to the ready ones.
+    /// Moves the waiting jobs of a lane that may start to the ready ones. The others stay
+    /// until a call ends or their limit passes.
     fn promote(&self, state: &mut State, key: LaneKey) {
+        let all_stuck = state.stuck;
         let Some(lane) = state.lanes.get_mut(&key) else {
             return;
         };
-        if lane.active < self.limits.concurrency
+        while lane.active < self.limits.concurrency
+            && lane.may_lose_threads(self.limits, all_stuck)
             && let Some(job) = lane.waiting.pop_front()
         {
             lane.active += 1;
             state.ready.push_back(job);
-        } else if lane.active == 0 && lane.stuck == 0 && lane.waiting.is_empty() {
+        }
+        if lane.active == 0 && lane.stuck == 0 && lane.waiting.is_empty() {
             state.lanes.remove(&key);
         }
     }
@@ -351,6 +355,14 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    /// Whether another call of this lane may take a thread, which it may not give back. A
+    /// lane that has lost none may, however many others have lost.
+    fn may_lose_threads(&self, limits: Limits, all_stuck: usize) -> bool {
+        self.stuck < limits.concurrency && (self.stuck == 0 || all_stuck < limits.stuck)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use coprocess_core::{CoProcessLanguage, DispatchError, Event, HookType, LogLevel, Plugin};
+use coprocess_core::{CoProcessLanguage, DispatchError, Event, HookType, Host, LogLevel, Plugin};
 
 use crate::harness::*;
 
@@ -134,6 +134,38 @@ fn threads_that_are_lost_are_replaced_up_to_the_limit_and_come_back() {
     run(&language, object(other.as_ref(), "hook")).unwrap();
     eventually("threads that are back", || {
         matches!(give_up(), Err(DispatchError::TimeLimit { .. }))
+    });
+}
+
+#[test]
+fn calls_that_wait_take_no_more_threads_than_may_be_lost() {
+    let language = start(
+        r#"{"python_dispatch": "thread", "python_max_concurrency": 2, "python_max_stuck_threads": 3}"#,
+    );
+    let plugin = load(
+        &language,
+        "from tyk.decorators import *\nfrom gateway import TykGateway as tyk\nimport time\ncalls = 0\n\
+         @Hook\ndef hook(request, session, spec):\n    global calls\n    calls += 1\n    tyk.store_data('calls-that-hang', str(calls), 0)\n    time.sleep(3)\n    return request, session\n",
+    );
+    // Each is given up a little later than the one before, so that there is always one that
+    // waits and has time left.
+    let calls: Vec<_> = (1..=12)
+        .map(|step| {
+            let mut given = object(plugin.as_ref(), "hook");
+            given.time_limit = Duration::from_millis(100 * step);
+            language.dispatch(given)
+        })
+        .collect();
+    for call in calls {
+        block_on(call).expect_err("must be given up");
+    }
+    let started = host().get_data("calls-that-hang").unwrap().unwrap();
+    // Two are lost, and the second that started with one of them already lost.
+    assert_eq!(started, "3");
+    eventually("a lane that works again", || {
+        let mut given = object(plugin.as_ref(), "hook");
+        given.time_limit = Duration::from_millis(10);
+        matches!(run(&language, given), Err(DispatchError::TimeLimit { .. }))
     });
 }
 
