@@ -18,6 +18,9 @@ mod env;
 /// What the well-known sample configuration ships as its secret.
 const SAMPLE_SECRET: &str = "352d20ee67be67f6340b4c0605b044b7";
 
+/// Most header fields that the HTTP library reads.
+const MOST_HEADERS: usize = 100;
+
 /// Everything that is fixed for the life of the process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
@@ -247,6 +250,34 @@ impl Config {
             return Err(ConfigError::Value {
                 key: "coprocess_options.hook_timeout_ms",
                 reason: "0 would refuse every request; give milliseconds above 0".into(),
+            });
+        }
+        for (key, seconds) in [
+            ("proxy_default_timeout", self.proxy_default_timeout),
+            (
+                "http_server_options.read_timeout",
+                self.http_server_options.read_timeout,
+            ),
+        ] {
+            if seconds == 0 {
+                let reason = "0 would end every request; give seconds above 0".into();
+                return Err(ConfigError::Value { key, reason });
+            }
+        }
+        if self.http_server_options.max_request_headers > MOST_HEADERS {
+            return Err(ConfigError::Value {
+                key: "http_server_options.max_request_headers",
+                reason: format!("at most {MOST_HEADERS} are possible"),
+            });
+        }
+        let probes = [
+            &self.health_check_endpoint_name,
+            &self.readiness_check_endpoint_name,
+        ];
+        if probes[0] == probes[1] || probes.iter().any(|name| name.is_empty()) {
+            return Err(ConfigError::Value {
+                key: "readiness_check_endpoint_name",
+                reason: "the two probes need names, and different ones".into(),
             });
         }
         if crate::telemetry::log::parse_level(&self.log_level).is_none() {

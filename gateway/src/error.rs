@@ -43,15 +43,15 @@ pub enum ProxyError {
     /// The language of a hook cannot be used at all.
     #[error("driver cannot be used: {0}")]
     Driver(String),
-    /// A hook answered with an error status.
-    #[error("hook answered {0}")]
-    Override(StatusCode, String),
     /// The body is longer than a hook may be shown.
     #[error("body is longer than {0} bytes")]
     BodyTooLarge(u64),
     /// The client's body broke off or is malformed.
     #[error("request body: {0}")]
     DownstreamBody(hyper::Error),
+    /// The client paused too long in the middle of its body.
+    #[error("request body stalled")]
+    DownstreamStalled,
     /// The upstream's name does not resolve.
     #[error("upstream host lookup failed: {0}")]
     UpstreamLookup(std::io::Error),
@@ -90,9 +90,9 @@ impl ProxyError {
             Self::Driver(_) | Self::Refused(_) | Self::Internal(_) => {
                 (S::INTERNAL_SERVER_ERROR, "Internal Server Error")
             }
-            Self::Override(status, message) => (*status, message),
             Self::BodyTooLarge(_) => (S::PAYLOAD_TOO_LARGE, "Request is too large"),
             Self::DownstreamBody(_) => (S::BAD_REQUEST, "Request body is malformed"),
+            Self::DownstreamStalled => (S::REQUEST_TIMEOUT, "Request body timeout"),
             Self::UpstreamLookup(_) => (S::INTERNAL_SERVER_ERROR, "Upstream host lookup failed"),
             Self::Upstream(_) => (
                 S::INTERNAL_SERVER_ERROR,
@@ -113,6 +113,7 @@ impl ProxyError {
                 | Self::Unsupported(..)
                 | Self::BodyTooLarge(_)
                 | Self::DownstreamBody(_)
+                | Self::DownstreamStalled
         )
     }
 

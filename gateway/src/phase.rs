@@ -18,6 +18,19 @@ const WAITING: u8 = 2;
 const ENDING: u8 = 3;
 /// The connection is a tunnel; nothing written is HTTP.
 const TUNNEL: u8 = 4;
+/// An answer was given up in the middle.
+const TORN: u8 = 5;
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// All of it is there.
+    Complete,
+    /// The connection is a tunnel from here.
+    Tunnel,
+    /// Something is missing.
+    Torn,
+}
 
 impl Phase {
     /// A request has come in, with a body still to be read or without.
@@ -32,9 +45,18 @@ impl Phase {
         }
     }
 
-    /// The answer is complete.
-    pub fn answered(&self, is_tunnel: bool) {
-        self.set(if is_tunnel { TUNNEL } else { ENDING });
+    /// The answer has ended.
+    pub fn answered(&self, end: End) {
+        self.set(match end {
+            End::Complete => ENDING,
+            End::Tunnel => TUNNEL,
+            End::Torn => TORN,
+        });
+    }
+
+    /// Whether an answer was given up in the middle. The client must not take it for whole.
+    pub fn is_torn(&self) -> bool {
+        self.is(TORN)
     }
 
     /// Everything has been written.

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use coprocess_core::{HookType, Spec};
 use http::HeaderName;
@@ -104,6 +105,7 @@ impl Loader {
             close_connections: self.config.close_connections,
             hooks,
             refused,
+            limits_told: AtomicBool::new(false),
         })
     }
 }

@@ -6,6 +6,7 @@ pub mod reload;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use coprocess_core::Spec;
 use http::{HeaderMap, header};
@@ -44,6 +45,8 @@ pub struct Api {
     pub hooks: Vec<HookReport>,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
+    /// The log has said that rates and quotas of sessions are not enforced.
+    pub limits_told: AtomicBool,
 }
 
 /// How one hook entry fared at load.

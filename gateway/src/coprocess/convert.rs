@@ -5,13 +5,17 @@
 //! malformed byte.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use coprocess_core::{HookType, Object, Request, Response, Session, StringMap};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
+use tracing::{error, warn};
+
 use super::{HookCall, HookStep, overrides, query};
+use crate::api::Api;
 use crate::chain::Flow;
 use crate::definition::BodyMode;
 use crate::edge::{Policy, target};
@@ -217,6 +221,32 @@ fn adopt_session(object: Object, exchange: &mut Exchange) -> Result<(), ProxyErr
     let token = token.ok_or(ProxyError::AuthRejected)?;
     session.key_id = token.clone();
     session.org_id.clone_from(&exchange.api.spec.org_id);
+    refuse_what_is_not_enforced(&session, &exchange.api)?;
     exchange.session = Some(session);
     Ok(())
+}
+
+/// A session that asks for restrictions which do not exist here must not pass as one
+/// without them.
+fn refuse_what_is_not_enforced(session: &Session, api: &Api) -> Result<(), ProxyError> {
+    let mut rights = session.access_rights.values();
+    let what = if !session.apply_policies.is_empty() || !session.apply_policy_id.is_empty() {
+        "policies"
+    } else if rights.any(|right| !right.allowed_urls.is_empty()) {
+        "allowed_urls"
+    } else {
+        let limited = session.rate > 0.0 || session.quota_max > 0;
+        if limited && !api.limits_told.swap(true, Ordering::Relaxed) {
+            warn!(
+                api = api.id,
+                "Sessions of the auth_check hook have a rate or quota, which is not enforced."
+            );
+        }
+        return Ok(());
+    };
+    error!(
+        api = api.id,
+        what, "Session of the auth_check hook needs what is not implemented."
+    );
+    Err(ProxyError::AuthRejected)
 }

@@ -50,6 +50,7 @@ pub(super) async fn hold(
                     "response body is longer than coprocess_options.max_body_bytes ({limit}); \
                      raise it, or let the body stream with `\"body\": \"stream\"`"
                 )),
+                CollectError::Stalled => ProxyError::UpstreamTimeout,
                 CollectError::Broken(error) => ProxyError::UpstreamProtocol(error.to_string()),
             })?;
                 if let Some(lease) = lease {

@@ -48,6 +48,7 @@ pub fn check(head: &mut Parts, policy: Policy) -> Result<Verdict, ProxyError> {
     check_size(head, policy)?;
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
+        say_length_once(&mut head.headers)?;
     } else {
         check_transfer_encoding(&head.headers)?;
     }
@@ -148,6 +149,19 @@ fn join_cookies(headers: &mut HeaderMap) {
             joined.expect("values joined by `; ` are a value"),
         );
     }
+}
+
+/// HTTP/2 does not need the length, so it may have been said twice.
+fn say_length_once(headers: &mut HeaderMap) -> Result<(), ProxyError> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next().cloned() else {
+        return Ok(());
+    };
+    if lengths.any(|length| length != first) {
+        return Err(ProxyError::Malformed("Content-Length is not one number"));
+    }
+    headers.insert(header::CONTENT_LENGTH, first);
+    Ok(())
 }
 
 fn check_expect(headers: &HeaderMap) -> Result<(), ProxyError> {

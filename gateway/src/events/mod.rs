@@ -145,10 +145,7 @@ impl Dispatcher {
                     Handler::Log { prefix } => {
                         warn!(payload = event.message, "{prefix}:{}", event.name);
                     }
-                    Handler::Webhook(webhook) => {
-                        let (webhook, event) = (Arc::clone(webhook), event.clone());
-                        tokio::spawn(async move { webhook.deliver(&event).await });
-                    }
+                    Handler::Webhook(webhook) => webhook.send_soon(event.clone()),
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! `eh_web_hook_handler`: tells an HTTP server of an event.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,6 +24,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Most deliveries at the same time, per handler.
 const CONCURRENT: usize = 16;
 
+/// Most deliveries that wait for their turn, per handler.
+const WAITING: usize = 1024;
+
 /// Most different payloads remembered for suppression.
 const REMEMBERED: usize = 10_000;
 
@@ -35,6 +39,9 @@ pub(super) struct Webhook {
     window: Duration,
     sent: Mutex<HashMap<Bytes, Instant>>,
     slots: Semaphore,
+    /// Deliveries that wait or are under way.
+    pending: AtomicUsize,
+    dropped: AtomicU64,
 }
 
 impl Webhook {
@@ -75,11 +82,35 @@ impl Webhook {
             window: Duration::from_secs(window),
             sent: Mutex::default(),
             slots: Semaphore::new(CONCURRENT),
+            pending: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
         })
     }
 
-    /// Sends the event; a failure is logged, nobody waits for it.
-    pub(super) async fn deliver(&self, event: &SystemEvent) {
+    /// Sends the event, without waiting for it. A receiver that is too slow for what it is
+    /// sent loses some.
+    pub(super) fn send_soon(self: &Arc<Self>, event: SystemEvent) {
+        if self.pending.fetch_add(1, Ordering::Relaxed) >= WAITING {
+            self.pending.fetch_sub(1, Ordering::Relaxed);
+            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+            if dropped.is_power_of_two() {
+                let url = &*self.target.authority;
+                warn!(
+                    event = event.name,
+                    url, dropped, "Web hook is too slow, event dropped."
+                );
+            }
+            return;
+        }
+        let webhook = Arc::clone(self);
+        tokio::spawn(async move {
+            webhook.deliver(&event).await;
+            webhook.pending.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Sends the event; a failure is logged.
+    async fn deliver(&self, event: &SystemEvent) {
         let body = payload(event);
         if !self.remember(&body) {
             debug!(

@@ -20,7 +20,7 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::phase::Phase;
+use crate::phase::{End, Phase};
 use crate::timer::CoarseSleep;
 use crate::upstream::body::{BodyError, ResponseBody};
 
@@ -33,11 +33,14 @@ const PEEK_BYTES: usize = 512;
 
 /// Sends an answer on its way; the connection's phase follows its body.
 pub(super) fn track(phase: &Phase, response: Response<ResponseBody>) -> Response<TrackedBody> {
-    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let end = match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => End::Tunnel,
+        _ => End::Torn,
+    };
     response.map(|body| TrackedBody {
         body,
         phase: phase.clone(),
-        is_tunnel,
+        end,
     })
 }
 
@@ -45,12 +48,15 @@ pub(super) fn track(phase: &Phase, response: Response<ResponseBody>) -> Response
 pub(super) struct TrackedBody {
     body: ResponseBody,
     phase: Phase,
-    is_tunnel: bool,
+    /// How the answer has ended if the body is dropped now.
+    end: End,
 }
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        self.phase.answered(self.is_tunnel);
+        let whole = self.end == End::Torn && self.body.is_end_stream();
+        self.phase
+            .answered(if whole { End::Complete } else { self.end });
     }
 }
 
@@ -62,7 +68,11 @@ impl Body for TrackedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(None) = &frame {
+            self.end = End::Complete;
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -107,6 +117,15 @@ impl ClientIo {
             self.rest.advance(written);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// A client that takes what is written is still there: its time starts anew.
+    fn note_written(&mut self, written: &Poll<io::Result<usize>>, cx: &mut Context<'_>) {
+        if let (Poll::Ready(Ok(_)), Some(limit)) = (written, &mut self.half_closed) {
+            *limit = Box::pin(CoarseSleep::after(HALF_CLOSED_LIMIT));
+            // Looked at once, so that it wakes the connection when it is over.
+            let _ = limit.as_mut().poll(cx);
+        }
     }
 
     /// Whether `written` is hyper's own answer; if so, ours is put in its place.
@@ -178,7 +197,9 @@ impl Write for ClientIo {
         if self.replaces(buf) {
             return Poll::Ready(Ok(buf.len()));
         }
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.note_written(&written, cx);
+        written
     }
 
     fn poll_write_vectored(
@@ -190,7 +211,9 @@ impl Write for ClientIo {
         if bufs.first().is_some_and(|first| self.replaces(first)) {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.note_written(&written, cx);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -41,7 +41,7 @@ pub(super) async fn serve(
     let _ = stream.set_nodelay(true);
     let peer = &Peer::new(peer);
     if let Some((stream, begun)) = serve_http1(stream, peer, &worker, stopped.clone()).await {
-        serve_http2(stream, begun, peer, worker, stopped).await;
+        Box::pin(serve_http2(stream, begun, peer, worker, stopped)).await;
     }
 }
 
@@ -63,14 +63,15 @@ async fn serve_http1(
     });
     let mut connection = http1::Builder::new()
         .timer(CoarseTimer)
-        .header_read_timeout(Duration::from_secs(options.read_timeout.max(1)))
-        // Twice what is allowed, so that what is too large can be answered properly. The
-        // number of fields keeps hyper's default of 100, which needs no allocation.
+        .header_read_timeout(Duration::from_secs(options.read_timeout))
+        // Twice what is allowed, so that what is too large can be answered properly.
         .max_buf_size(options.max_request_header_bytes.max(8 * 1024) * 2)
         .serve_connection(ClientIo::new(stream, phase.clone()), service)
         .with_upgrades();
     let outcome = loop {
         tokio::select! {
+            // In this order, so that a request which is there already is still served.
+            biased;
             outcome = &mut connection => break outcome,
             _ = stopped.changed() => std::pin::Pin::new(&mut connection).graceful_shutdown(),
         }
@@ -83,7 +84,7 @@ async fn serve_http1(
         if error.is_parse_version_h2() {
             return Some((stream, parts.read_buf));
         }
-        if error.is_user() {
+        if error.is_user() || peer.phase.is_torn() {
             // A body broke off. A clean end would pass for the end of a body that has no
             // length.
             let _ = stream.set_zero_linger();
@@ -95,7 +96,7 @@ async fn serve_http1(
             let _ = tokio::time::timeout(LINGER_TIME, stream.write_all(&answer)).await;
         }
     }
-    linger(stream).await;
+    Box::pin(linger(stream)).await;
     None
 }
 
@@ -144,6 +145,8 @@ async fn serve_http2(
     );
     let outcome = loop {
         tokio::select! {
+            // In this order, so that a request which is there already is still served.
+            biased;
             outcome = &mut connection => break outcome,
             _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
         }

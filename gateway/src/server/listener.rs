@@ -106,7 +106,12 @@ fn take(
     worker: &Rc<Worker>,
     stopped: &watch::Receiver<bool>,
 ) {
-    let serving = connection::serve(stream, peer, Rc::clone(worker), stopped.clone());
+    let mut stopped = stopped.clone();
+    if *stopped.borrow() {
+        // It was said before this connection was there to hear it.
+        stopped.mark_changed();
+    }
+    let serving = connection::serve(stream, peer, Rc::clone(worker), stopped);
     connections.spawn_local(serving);
 }
 

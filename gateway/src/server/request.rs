@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use coprocess_core::Session;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tower::ServiceExt;
@@ -60,7 +61,7 @@ impl Worker {
             router,
             control,
         } = seed;
-        let time_limit = Duration::from_secs(config.proxy_default_timeout.max(1));
+        let time_limit = Duration::from_secs(config.proxy_default_timeout);
         let upstream = Upstream::new(time_limit, &config.http_server_options.via);
         let policy = Policy {
             allow_encoded_slash: config.http_server_options.allow_encoded_slash,
@@ -93,6 +94,7 @@ impl Worker {
             close: self.config.close_connections,
         };
         let client = peer.address;
+        let is_head = request.method() == Method::HEAD;
         let begun = self.begin(request, peer);
         async move {
             let outcome = match begun {
@@ -102,10 +104,12 @@ impl Worker {
                 Ok(Begun::Answered(response)) => Ok(*response),
                 Err(error) => Err(error),
             };
-            outcome.unwrap_or_else(|error| {
+            let mut response = outcome.unwrap_or_else(|error| {
                 debug!(%client, %error, "Request refused.");
                 error.into_response(&style)
-            })
+            });
+            settle(&mut response, is_head, style.close);
+            response
         }
     }
 
@@ -143,7 +147,7 @@ impl Worker {
     async fn process(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
         let api = Arc::clone(&exchange.api);
         let mut response = match api.request_chain.run(exchange).await? {
-            Flow::Respond(response) => return Ok(self.finish(response)),
+            Flow::Respond(response) => return Ok(response),
             Flow::Continue => self.forward(exchange).await?,
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -152,7 +156,7 @@ impl Worker {
             }
         }
         add_limits(response.headers_mut(), exchange.session.as_deref());
-        Ok(self.finish(response))
+        Ok(response)
     }
 
     async fn forward(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
@@ -162,15 +166,6 @@ impl Worker {
             warn!(api = api.id, upstream = &*api.target.authority, %error, "Request failed.");
         }
         outcome
-    }
-
-    fn finish(&self, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
-        if self.config.close_connections {
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
     }
 
     /// Lets the control plane answer, on its own runtime.
@@ -185,6 +180,32 @@ impl Worker {
             .map_err(|error| ProxyError::Internal(error.to_string()))?
             .unwrap_or_else(|never| match never {});
         Ok(response.map(ResponseBody::Control))
+    }
+}
+
+/// Makes an answer one that its request can have: a HEAD, a 204 and a 304 have no content,
+/// whoever made them (RFC 9110, 6.4.1). hyper sees to it in HTTP/1, but not in HTTP/2.
+fn settle(response: &mut Response<ResponseBody>, is_head: bool, close: bool) {
+    let status = response.status();
+    if status == StatusCode::NO_CONTENT {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    let without_content =
+        is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if without_content && !response.body().is_end_stream() {
+        if let Some(length) = response.body().size_hint().exact().filter(|_| is_head) {
+            let length = HeaderValue::from(length);
+            response
+                .headers_mut()
+                .entry(header::CONTENT_LENGTH)
+                .or_insert(length);
+        }
+        *response.body_mut() = ResponseBody::empty();
+    }
+    if close && status != StatusCode::SWITCHING_PROTOCOLS {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

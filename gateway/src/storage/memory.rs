@@ -12,6 +12,13 @@ use super::PluginData;
 /// Most bytes of keys and values together.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// What an entry takes besides its key and value.
+const OVERHEAD: usize = 128;
+
+fn size_of_entry(key: &str, value: &[u8]) -> usize {
+    key.len() + value.len() + OVERHEAD
+}
+
 /// Plugin data of one process.
 #[derive(Default)]
 pub struct MemoryData(Mutex<Table>);
@@ -36,7 +43,7 @@ impl Entry {
 impl Table {
     fn remove(&mut self, key: &str) {
         if let Some(entry) = self.entries.remove(key) {
-            self.bytes -= key.len() + entry.value.len();
+            self.bytes -= size_of_entry(key, &entry.value);
         }
     }
 
@@ -59,13 +66,18 @@ impl PluginData for MemoryData {
             HostError::Argument(format!("ttl is {ttl}; give seconds, or 0 for no end"))
         })?;
         let now = Instant::now();
-        let size = key.len() + value.len();
+        let size = size_of_entry(key, value);
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.remove(key);
-        if table.bytes + size > MAX_BYTES {
+        let replaced = |table: &Table| {
+            table
+                .entries
+                .get(key)
+                .map_or(0, |entry| size_of_entry(key, &entry.value))
+        };
+        if table.bytes - replaced(&table) + size > MAX_BYTES {
             table.remove_expired(now);
         }
-        if table.bytes + size > MAX_BYTES {
+        if table.bytes - replaced(&table) + size > MAX_BYTES {
             return Err(HostError::Storage(format!(
                 "plugin data is full: {} of {MAX_BYTES} bytes are in use",
                 table.bytes
@@ -75,6 +87,7 @@ impl PluginData for MemoryData {
         let ends = (ttl > 0)
             .then(|| now.checked_add(Duration::from_secs(ttl)))
             .flatten();
+        table.remove(key);
         table.bytes += size;
         table.entries.insert(
             key.to_owned(),
@@ -112,7 +125,13 @@ mod tests {
         assert_eq!(data.load("other").unwrap(), None);
         assert!(data.store("k", b"x", -1).is_err());
         assert!(data.store("big", &vec![0; MAX_BYTES], 0).is_err());
-        assert_eq!(data.0.lock().unwrap().bytes, 4);
+        assert_eq!(data.0.lock().unwrap().bytes, size_of_entry("k", b"two"));
+        assert!(data.store("k", &vec![0; MAX_BYTES], 0).is_err());
+        assert_eq!(
+            data.load("k").unwrap().as_deref(),
+            Some(&b"two"[..]),
+            "a refused value replaces nothing"
+        );
     }
 
     #[test]

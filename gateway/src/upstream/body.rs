@@ -5,15 +5,20 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::pool::Lease;
 use crate::error::ProxyError;
 use crate::phase::Phase;
+use crate::timer;
+
+/// Longest pause of a body that is held.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// An error on the way of a body.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -77,7 +82,7 @@ impl RequestBody {
         matches!(self, Self::Stream(..))
     }
 
-    /// What the client did wrong with its body, if it did.
+    /// How far a streaming body has come.
     pub fn stream_state(&self) -> Option<Rc<StreamState>> {
         match self {
             Self::Whole(_) => None,
@@ -93,6 +98,7 @@ impl RequestBody {
             }
             let whole = collect(body, limit).await.map_err(|error| match error {
                 CollectError::TooLong => ProxyError::BodyTooLarge(limit),
+                CollectError::Stalled => ProxyError::DownstreamStalled,
                 CollectError::Broken(error) => ProxyError::DownstreamBody(error),
             })?;
             state.finish();
@@ -117,6 +123,8 @@ impl RequestBody {
 pub enum CollectError {
     /// It is longer than the limit.
     TooLong,
+    /// Nothing of it came for too long.
+    Stalled,
     /// It broke off.
     Broken(hyper::Error),
 }
@@ -124,13 +132,25 @@ pub enum CollectError {
 /// Reads all of a body, up to `limit` bytes.
 pub async fn collect(body: &mut Incoming, limit: u64) -> Result<Bytes, CollectError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(CollectError::TooLong),
-        Err(error) => Err(CollectError::Broken(
-            *error.downcast().expect("the other error is the body's"),
-        )),
+    let mut whole = BytesMut::new();
+    while let Some(frame) = timer::within(STALL_LIMIT, body.frame())
+        .await
+        .map_err(|_| CollectError::Stalled)?
+    {
+        // Trailers of a body that is held have nobody to go to.
+        let Ok(data) = frame.map_err(CollectError::Broken)?.into_data() else {
+            continue;
+        };
+        if data.len() > limit - whole.len() {
+            return Err(CollectError::TooLong);
+        }
+        if whole.is_empty() && body.is_end_stream() {
+            // Most bodies come in one piece, which needs no copy.
+            return Ok(data);
+        }
+        whole.extend_from_slice(&data);
     }
+    Ok(whole.freeze())
 }
 
 impl Body for RequestBody {
@@ -232,7 +252,7 @@ impl Body for ResponseBody {
                 let frame = Pin::new(&mut *body).poll_frame(cx);
                 let ended = match &frame {
                     Poll::Ready(None) => true,
-                    Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
+                    Poll::Ready(Some(Ok(frame))) => body.is_end_stream() || frame.is_trailers(),
                     // A connection that broke off is dropped with the body, not given back.
                     _ => false,
                 };

@@ -183,3 +183,83 @@ fn without_a_secret_there_is_no_admin_api() {
         assert!(matches!(status, 403 | 404), "{request:?}: {status}");
     }
 }
+
+#[test]
+fn what_is_left_of_a_path_without_its_listen_path_is_looked_at_again() {
+    let upstream = Upstream::echo();
+    let api = |id: &str, listen: &str| {
+        Definition::new(id)
+            .listen(listen)
+            .target(&upstream.url("/base"))
+    };
+    let gateway = gateway()
+        .api(api("plain", "/app"))
+        .api(api("pattern", "/users/{id:[0-9]+}"))
+        .start();
+    for path in ["/app../secret", "/app%2e%2e/secret", "/users/1../secret"] {
+        assert_eq!(gateway.get(path).status, 400, "{path}");
+    }
+    assert!(
+        upstream.take().is_empty(),
+        "a dot segment reached the upstream"
+    );
+    assert_eq!(gateway.get("/apple").status, 200);
+    assert_eq!(upstream.take_one().target, "/base/le");
+}
+
+#[test]
+fn an_id_never_takes_another_apis_listen_path() {
+    let [open, guarded] = [(); 2].map(|()| Upstream::echo());
+    let gateway = gateway()
+        .api(Definition::new("orders").listen("/legacy/").upstream(&open))
+        .api(
+            Definition::new("second")
+                .listen("/orders/")
+                .upstream(&guarded)
+                .set("/use_keyless", false),
+        )
+        .start();
+    assert_eq!(gateway.get("/orders/x").status, 401);
+    assert_eq!(gateway.get("/legacy/x").status, 200);
+    assert!(guarded.take().is_empty() && open.take().len() == 1);
+    gateway.wait_for_log_with(&["not reachable under its id", "orders"]);
+}
+
+#[test]
+fn a_definition_that_asks_for_more_than_there_is_refuses_its_requests() {
+    let upstream = Upstream::echo();
+    for (key, value) in [
+        ("/internal", json!(true)),
+        ("/enable_ip_whitelisting", json!(true)),
+        ("/strip_auth_data", json!(true)),
+        ("/version_data", json!({"versions": {"1": {"name": "1"}}})),
+        (
+            "/version_data",
+            json!({"not_versioned": true, "versions": {"1": {"extended_paths": {"white_list": [{"path": "x"}]}}}}),
+        ),
+        (
+            "/version_data",
+            json!({"not_versioned": true, "versions": {"Default": {"expires": "2020-01-01 00:00"}}}),
+        ),
+    ] {
+        let gateway = gateway()
+            .api(
+                Definition::new("a")
+                    .upstream(&upstream)
+                    .set(key, value.clone()),
+            )
+            .api(Definition::new("sound").upstream(&upstream))
+            .start();
+        assert_eq!(gateway.get("/a/x").status, 500, "{key} {value}");
+        assert_eq!(gateway.get("/sound/x").status, 200, "{key} {value}");
+        assert_eq!(upstream.take().len(), 1);
+    }
+}
+
+#[test]
+fn a_head_has_no_content_whoever_answers() {
+    let gateway = gateway().start();
+    let response = gateway.send(&Request::new("HEAD", "/nowhere"));
+    assert_eq!((response.status, response.body.len()), (404, 0));
+    assert_eq!(response.header("Content-Length"), Some("9"));
+}
