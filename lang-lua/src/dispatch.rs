@@ -75,6 +75,9 @@ pub(crate) fn vm_for(
 ) -> Result<Rc<Vm>, DispatchError> {
     VMS.with_borrow_mut(|vms| {
         vms.sweep();
+        // Also one that was cut and came to its end all the same.
+        vms.entries
+            .retain(|entry| entry.id != code.id || !entry.vm.is_worn());
         if let Some(entry) = vms.entries.iter().find(|entry| entry.id == code.id) {
             return Ok(Rc::clone(&entry.vm));
         }
@@ -115,7 +118,11 @@ pub(crate) fn dispatch_error(
             forget(code.id);
             DispatchError::Raised { message }
         }
-        Failure::TimeLimit(cut) => time_limit(shared, code, cut, limit),
+        Failure::TimeLimit(cut) => {
+            // Nothing that was to run after the cut has run, see `Vm::is_worn`.
+            forget(code.id);
+            time_limit(shared, code, cut, limit)
+        }
         Failure::Busy => {
             DispatchError::Unavailable("a hook is running on this thread already".to_owned())
         }

@@ -34,11 +34,21 @@ local function whole(piece)
   return concat(pieces)
 end
 
+-- LuaJIT's own function is never handed a reader: it would run as part of the compiler, where
+-- no check of the stack is made and no cut comes through.
+local function check_code(chunk, who)
+  local kind = type(chunk)
+  if kind ~= "string" and kind ~= "number" then
+    error("bad argument #1 to '" .. who .. "' (string expected, got " .. kind .. ")", 3)
+  end
+end
+
 -- Only text is code.
 function load(chunk, name, _, ...)
   if type(chunk) == "function" then
     chunk, name = whole(chunk), name or "=(load)"
   end
+  check_code(chunk, "load")
   if select("#", ...) > 0 then
     return raw_load(chunk, name, "t", (...))
   end
@@ -46,6 +56,7 @@ function load(chunk, name, _, ...)
 end
 
 function loadstring(text, name)
+  check_code(text, "loadstring")
   return raw_load(text, name, "t")
 end
 

@@ -1,5 +1,6 @@
 //! One VM: the sandbox, the views, the plugin's code, and a way to call its functions.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -24,6 +25,7 @@ pub(crate) struct Vm {
     lua: InterruptibleLua,
     pub(crate) calls: Rc<Calls>,
     memory_limit: usize,
+    worn: Cell<bool>,
     run_file: Function,
     request_hook: Function,
     auth_hook: Function,
@@ -76,6 +78,7 @@ impl Vm {
         Ok(Self {
             calls,
             memory_limit: options.memory_limit,
+            worn: Cell::new(false),
             run_file,
             request_hook,
             auth_hook,
@@ -89,6 +92,12 @@ impl Vm {
 
     pub(crate) fn lua(&self) -> &Lua {
         self.lua.lua()
+    }
+
+    /// Whether a run of this VM was cut. Code that cleans up was cut with it, so what the
+    /// plugin and the sandbox keep may be halfway between two states for ever.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.worn.get()
     }
 
     /// Runs one of the plugin's files.
@@ -152,6 +161,9 @@ impl Vm {
                 catch_unwind(AssertUnwindSafe(work))
             })
         });
+        if let Some((_, Some(_))) = &outcome {
+            self.worn.set(true);
+        }
         match outcome {
             None => Err(Failure::Busy),
             Some((Ok(Ok(())), _)) => Ok(()),

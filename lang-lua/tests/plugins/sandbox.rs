@@ -73,6 +73,14 @@ fn doors_that_look_harmless_are_shut() {
             "assert(load('\\27LJ', 'x', 'b'))",
             "attempt to load chunk with wrong mode",
         ),
+        (
+            "loadstring(function() end)",
+            "bad argument #1 to 'loadstring' (string expected, got function)",
+        ),
+        (
+            "load({})",
+            "bad argument #1 to 'load' (string expected, got table)",
+        ),
         ("getmetatable('').__index = nil", "attempt to index"),
         ("collectgarbage('stop')", "not available to plugins"),
         ("request.set_headers['X'] = {} ", "set_headers: "),
@@ -132,6 +140,7 @@ fn recursion_is_an_error_also_through_c_functions() {
         "local function f() coroutine.wrap(f)() end f()",
         "local function f() assert(coroutine.resume(coroutine.create(f))) end f()",
         "local function f() assert(load(f)) end f()",
+        "local function f() assert(loadstring(f)) end f()",
         "local function f() return 1 + select(2, assert(pcall(f))) end f()",
         "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k .. 'x'] end local x = t.a",
         "local t = {} for i = 1, 1e5 do t = setmetatable({}, { __index = t }) end local x = t.a assert(x)",
@@ -173,6 +182,7 @@ fn loops_end_wherever_they_hide() {
         "while true do collectgarbage() end",
         "while true do pcall(require, 'nothing') end",
         "while true do load(function() while true do end end) end",
+        "while true do pcall(loadstring, function() while true do end end) end",
         "while true do table.sort({ 1, 2 }, function() pcall(error) end) end",
         "while true do coroutine.wrap(function() pcall(error) end)() end",
         "while true do pcall(string.rep, 'x', 2 ^ 30) end",
@@ -191,6 +201,21 @@ fn loops_end_wherever_they_hide() {
             "{code}: {error}"
         );
     }
+}
+
+#[test]
+fn a_cut_leaves_nothing_behind() {
+    // Sets a flag that only code after the cut would take back, as `require` does.
+    let fixture = Fixture::new(
+        "package.preload.slow = function() if SPIN then while true do end end return {} end\n\
+         function fault(request) SPIN = true require('slow') return request end\n\
+         function fine(request) SPIN = nil require('slow') return request end",
+    );
+    let error = fixture
+        .run_within("fault", Duration::from_millis(50))
+        .unwrap_err();
+    assert!(matches!(error, DispatchError::TimeLimit { .. }), "{error}");
+    fixture.run("fine").unwrap();
 }
 
 #[test]
