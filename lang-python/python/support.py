@@ -1,6 +1,5 @@
 """The Python half of the host: loads plugin code, finds its hooks, tells what went wrong."""
 
-import dis
 import gc
 import importlib
 import importlib.abc
@@ -18,6 +17,7 @@ import traceback
 import types
 
 import _tyk_native
+import _tyk_waits
 
 _builtins_import = __import__
 
@@ -185,23 +185,6 @@ def error_line(error, path):
 
 _PREFIX = "_tyk_plugin_"
 
-# Modules that compute and do not wait for files, networks or other processes. A hook of a
-# plugin that imports anything else never runs on the caller's thread by itself: it may be
-# short a thousand times and then wait, with all other routes of that thread.
-NEVER_WAIT = frozenset(
-    "__future__ abc array base64 binascii bisect calendar codecs collections contextlib "
-    "copy dataclasses datetime decimal enum fnmatch fractions functools gateway hashlib "
-    "heapq hmac html inspect ipaddress itertools json keyword logging math numbers operator os "
-    "posixpath random re secrets statistics string struct sys textwrap threading time "
-    "traceback types typing unicodedata urllib.parse uuid warnings weakref zlib tyk "
-    "decorators request session object event middleware".split()
-)
-
-# Names whose use says that code may wait, wherever they come from.
-MAY_WAIT = frozenset(
-    "sleep open input wait system popen waitpid urlopen store_data get_data "
-    "__import__ import_module exec eval".split()
-)
 _generations = {}
 
 
@@ -210,10 +193,12 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
     def get_code(self, fullname):
         path = self.get_filename(fullname)
-        code = self.source_to_code(self.get_data(path), path)
         generation = _generations.get(fullname.partition(".")[0])
+        code = generation.judgement.codes.get(path) if generation is not None else None
+        if code is None:
+            code = self.source_to_code(self.get_data(path), path)
         if generation is not None:
-            generation.judge(fullname, code)
+            generation.judgement.judge(fullname, code)
         return code
 
     def exec_module(self, module):
@@ -249,9 +234,7 @@ class Generation:
         vendor = os.path.join(root, "vendor")
         self.path = [root] + ([vendor] if os.path.isdir(vendor) else [])
         self.names = self._own_names()
-        # Modules whose code may wait for something, and those that use modules of their own.
-        self.waiting = set()
-        self.linked = set()
+        self.judgement = _tyk_waits.Judgement(root, self.names)
         self.builtins = dict(vars(_builtins_module()))
         self.builtins["__import__"] = self.import_name
         module = types.ModuleType(self.package)
@@ -271,29 +254,6 @@ class Generation:
                     names.add(stem)
         names.discard("vendor")
         return frozenset(names)
-
-    def judge(self, name, code):
-        """Notes whether the code of a module may wait: see `MAY_WAIT`."""
-        for part in _code_within(code):
-            names = MAY_WAIT.intersection(part.co_names)
-            if part is code:
-                # Reading a file while the module is imported is how plugins read their
-                # settings; hooks run later.
-                names -= {"open"}
-            if names:
-                self.waiting.add(name)
-            for step in dis.get_instructions(part):
-                if step.opname == "IMPORT_NAME":
-                    root = step.argval.partition(".")[0]
-                    if root in self.names or not root:
-                        self.linked.add(name)
-                    elif root not in NEVER_WAIT and step.argval not in NEVER_WAIT:
-                        self.waiting.add(name)
-
-    def may_wait(self, module):
-        """Whether the functions of a module may wait, as far as their text tells."""
-        name = module.__name__
-        return name in self.waiting or (name in self.linked and bool(self.waiting))
 
     def import_name(self, name, globals=None, locals=None, fromlist=(), level=0):
         """What `import` does in this plugin's modules."""
@@ -341,14 +301,8 @@ class Generation:
         for folder in [f for f in sys.path_importer_cache if _below(f, self.path)]:
             sys.path_importer_cache.pop(folder, None)
         self.builtins = {}
+        self.judgement.codes = {}
         gc.collect()
-
-
-def _code_within(code):
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _code_within(constant)
 
 
 def _below(folder, roots):
@@ -369,7 +323,7 @@ def handlers(module):
     from tyk.decorators import Event, HandlerDecorator
 
     generation = _generations[module.__name__.partition(".")[0]]
-    may_wait = generation.may_wait(module)
+    may_wait = generation.judgement.may_wait(module.__name__)
     found = []
     for value in list(vars(module).values()):
         if isinstance(value, HandlerDecorator):

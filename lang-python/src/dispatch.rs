@@ -23,6 +23,10 @@ use crate::pool::{self, Job, Limits, Pool, Work};
 /// How long an event handler may run.
 const EVENT_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a hook may run in place because it has always been short. It holds up all
+/// requests of the thread, which must not last as long as those may that hold up only one.
+const IN_PLACE_LIMIT: Duration = Duration::from_millis(100);
+
 /// A started language.
 pub(crate) struct Runtime {
     /// Tells languages apart, should a process start several.
@@ -94,7 +98,11 @@ impl Runtime {
         }
         let hook = hook.clone();
         if self.runs_in_place(&hook) {
-            return DispatchFuture::ready(self.run_in_place(&hook, object));
+            let limit = match self.options.mode {
+                Mode::Auto => object.time_limit.min(IN_PLACE_LIMIT),
+                Mode::Inline | Mode::Thread => object.time_limit,
+            };
+            return DispatchFuture::ready(self.run_in_place(&hook, object, limit));
         }
         self.run_on_thread(hook, object)
     }
@@ -151,8 +159,12 @@ impl Runtime {
         }
     }
 
-    fn run_in_place(&self, hook: &PyHook, object: Object) -> Result<Object, DispatchError> {
-        let limit = object.time_limit;
+    fn run_in_place(
+        &self,
+        hook: &PyHook,
+        object: Object,
+        limit: Duration,
+    ) -> Result<Object, DispatchError> {
         let worker = self.worker_in_place()?;
         let began = Instant::now();
         let outcome = Python::attach(|py| {

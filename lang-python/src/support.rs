@@ -25,6 +25,7 @@ const MODULES: &[(&str, &str)] = &[
         include_str!("../python/tyk/middleware.py"),
     ),
     ("gateway", include_str!("../python/gateway.py")),
+    ("_tyk_waits", include_str!("../python/waits.py")),
     ("_tyk_support", include_str!("../python/support.py")),
 ];
 
