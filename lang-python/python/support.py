@@ -51,15 +51,36 @@ def _raise_again(frame, event, arg):
 
 
 def relent():
-    """Called when a hook that was cut has ended."""
+    """Called when a hook that was cut has ended, on its thread."""
     sys.settrace(None)
+    # A cut may arrive between taking a lock of `logging` and the `try` that gives it back.
+    # Nothing of this thread is inside of that module any more, but all plugins use it.
+    handlers = [reference() for reference in list(logging._handlerList)]
+    for lock in [logging._lock, *(getattr(handler, "lock", None) for handler in handlers)]:
+        is_owned = getattr(lock, "_is_owned", None)
+        while is_owned is not None and is_owned():
+            lock.release()
 
 
 # === start-up ===
 
 
 class _LogBridge(logging.Handler):
-    """Writes what plugins log through `logging` to the gateway's log."""
+    """Writes what plugins log through `logging` to the gateway's log.
+
+    It has no lock, as the gateway's log needs none: a hook that is cut while it holds one
+    would stop all that log after it.
+    """
+
+    def createLock(self):
+        self.lock = None
+
+    def handle(self, record):
+        passed = self.filter(record)
+        if passed:
+            # Newer versions let a filter give another record.
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
 
     def emit(self, record):
         try:

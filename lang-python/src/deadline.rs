@@ -144,7 +144,7 @@ impl Worker {
             interpreter::set_async_exception(py, self.ident, None);
         }
         let stubborn = self.arrived.swap(0, Ordering::Relaxed) >= MAX_SWALLOWED;
-        if stubborn && let Some(main) = main_thread::running() {
+        if cut && let Some(main) = main_thread::running() {
             main.support.relent(py);
         }
         Ended {

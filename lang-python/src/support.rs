@@ -120,7 +120,8 @@ impl Support {
             .unwrap_or_else(|_| path.to_owned())
     }
 
-    /// Takes back what makes a cut hard to swallow, on the thread that was cut.
+    /// Takes back what makes a cut hard to swallow and what it may have left locked, on the
+    /// thread that was cut.
     pub(crate) fn relent(&self, py: Python<'_>) {
         if let Err(error) = self.relent.call0(py) {
             error.print(py);

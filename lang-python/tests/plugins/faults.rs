@@ -160,3 +160,30 @@ fn errors_that_reach_the_top_of_a_thread_are_logged_and_do_not_end_the_process()
     let parts = ["thread mine", "ValueError: at the top", "plugin.py"];
     host().expect_line(LogLevel::Error, &parts);
 }
+
+const LOGS_ON_A_THREAD: &str = "import logging, threading\n\
+     def logs():\n    logging.getLogger('new to all').warning('not held up')\n    done.append(1)\n\
+     done = []\n\
+     thread = threading.Thread(target=logs, daemon=True)\n\
+     thread.start(); thread.join(3)\n";
+
+#[test]
+fn a_lock_that_a_cut_leaves_in_the_logging_module_stops_nobody() {
+    let error = cut("import logging\nlogging._lock.acquire()\nwhile True: pass");
+    assert!(matches!(error, DispatchError::TimeLimit { .. }), "{error}");
+    // The request is answered before the hook has ended.
+    std::thread::sleep(LIMIT);
+    check_body(&format!("{LOGS_ON_A_THREAD}assert done"));
+}
+
+#[test]
+fn who_holds_the_gateways_log_handler_stops_nobody() {
+    check_body(&format!(
+        "import logging\n\
+         own = [h for h in logging.getLogger().handlers if type(h).__name__ == '_LogBridge'][0]\n\
+         own.acquire()\n\
+         {LOGS_ON_A_THREAD}\
+         own.release()\n\
+         assert done"
+    ));
+}
