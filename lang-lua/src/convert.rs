@@ -6,14 +6,15 @@ use coprocess_core::{Header, ReturnOverrides, StringMap, canonical_name};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mlua::{Error, FromLua, Lua, LuaString, Table};
 
+use crate::budget;
 use crate::raw::tables;
 
 /// The reverse of [`tables::from_map`]; numbers become text. `what` names the field in an error.
 pub(crate) fn to_map(table: &Table, what: &str) -> mlua::Result<StringMap> {
     let mut map = StringMap::new();
     table
-        .for_each(|key: String, value: String| {
-            map.insert(key, value);
+        .for_each(|key: LuaString, value: LuaString| {
+            map.insert(to_text(&key)?, to_text(&value)?);
             Ok(())
         })
         .map_err(|error| named(what, &error))?;
@@ -22,8 +23,33 @@ pub(crate) fn to_map(table: &Table, what: &str) -> mlua::Result<StringMap> {
 
 /// The reverse of [`tables::from_list`].
 pub(crate) fn to_list(table: &Table, what: &str) -> mlua::Result<Vec<String>> {
-    let items: mlua::Result<Vec<String>> = table.sequence_values().collect();
+    let items: mlua::Result<Vec<String>> = table
+        .sequence_values::<LuaString>()
+        .map(|item| to_text(&item?))
+        .collect();
     items.map_err(|error| named(what, &error))
+}
+
+/// A copy that the call pays for.
+pub(crate) fn to_text(text: &LuaString) -> mlua::Result<String> {
+    budget::charge(text.as_bytes().len())?;
+    Ok(text.to_str()?.to_owned())
+}
+
+/// A text of a table that a plugin filled; empty when it is not there.
+pub(crate) fn text_field(table: &Table, name: &str, what: &str) -> mlua::Result<String> {
+    let text: Option<LuaString> = field(table, name, what)?;
+    let text = text.map(|text| to_text(&text)).transpose();
+    Ok(text
+        .map_err(|error| named(&format!("{what}.{name}"), &error))?
+        .unwrap_or_default())
+}
+
+/// A list of texts likewise.
+pub(crate) fn list_field(table: &Table, name: &str, what: &str) -> mlua::Result<Vec<String>> {
+    let list: Option<Table> = field(table, name, what)?;
+    let list = list.map(|list| to_list(&list, &format!("{what}.{name}")));
+    Ok(list.transpose()?.unwrap_or_default())
 }
 
 /// A field of a table that a plugin filled, if it is there.
@@ -76,13 +102,9 @@ pub(crate) fn to_header_list(table: &Table) -> mlua::Result<Vec<Header>> {
         .sequence_values::<Table>()
         .map(|entry| {
             let entry = entry.map_err(|error| named(what, &error))?;
-            let values: Option<Table> = field(&entry, "values", what)?;
             Ok(Header {
-                key: field(&entry, "key", what)?.unwrap_or_default(),
-                values: values
-                    .map(|values| to_list(&values, what))
-                    .transpose()?
-                    .unwrap_or_default(),
+                key: text_field(&entry, "key", what)?,
+                values: list_field(&entry, "values", what)?,
             })
         })
         .collect()
@@ -106,8 +128,8 @@ pub(crate) fn to_overrides(table: &Table) -> mlua::Result<ReturnOverrides> {
     let headers: Option<Table> = field(table, "headers", what)?;
     Ok(ReturnOverrides {
         response_code: field(table, "response_code", what)?.unwrap_or(start.response_code),
-        response_error: field(table, "response_error", what)?.unwrap_or_default(),
-        response_body: field(table, "response_body", what)?.unwrap_or_default(),
+        response_error: text_field(table, "response_error", what)?,
+        response_body: text_field(table, "response_body", what)?,
         override_error: field(table, "override_error", what)?.unwrap_or_default(),
         headers: headers
             .map(|headers| to_map(&headers, "return_overrides.headers"))

@@ -14,9 +14,12 @@ use crate::plugin::{Code, DROPPED, LuaHook};
 use crate::raw::interrupt::Cut;
 use crate::vm::{Failure, Vm};
 
-/// A plugin that goes on for this long after it was told to end, in processor time, has
-/// withstood three cuts. It is disabled until it is loaded again.
+/// A plugin that goes on for this long after it was told to end, in processor time, and was
+/// cut [`CUTS`] times meanwhile, cannot be ended. It is disabled until it is loaded again.
 const RESISTANCE: Duration = Duration::from_millis(150);
+
+/// Fewer cuts than this in that time are one long call of a function in C.
+const CUTS: u32 = 3;
 
 /// What all threads share.
 pub(crate) struct Shared {
@@ -130,7 +133,7 @@ pub(crate) fn dispatch_error(
 }
 
 fn time_limit(shared: &Shared, code: &Code, cut: Cut, limit: Duration) -> DispatchError {
-    if cut.resisted > RESISTANCE {
+    if has_resisted(&cut) {
         code.disabled.store(true, Ordering::Relaxed);
         let text = disabled_text(code);
         let text = format!("plugin is disabled until reload: {text}");
@@ -142,6 +145,10 @@ fn time_limit(shared: &Shared, code: &Code, cut: Cut, limit: Duration) -> Dispat
             .place
             .map_or_else(String::new, |place| format!("; at {place}")),
     }
+}
+
+fn has_resisted(cut: &Cut) -> bool {
+    cut.resisted > RESISTANCE && cut.cuts >= CUTS
 }
 
 fn disabled_text(code: &Code) -> String {
@@ -193,6 +200,18 @@ mod tests {
         fn get_data(&self, _key: &str) -> Result<Option<bytes::Bytes>, HostError> {
             Ok(None)
         }
+    }
+
+    #[test]
+    fn only_what_goes_on_after_several_cuts_has_resisted() {
+        let cut = |milliseconds, cuts| Cut {
+            place: None,
+            resisted: Duration::from_millis(milliseconds),
+            cuts,
+        };
+        assert!(has_resisted(&cut(200, 3)));
+        assert!(!has_resisted(&cut(200, 2)));
+        assert!(!has_resisted(&cut(100, 1000)));
     }
 
     #[test]

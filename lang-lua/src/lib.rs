@@ -22,6 +22,7 @@
 //! or the network. A VM belongs to the thread that made it: `dispatch` runs in place.
 #![cfg(feature = "embed")]
 
+mod budget;
 mod convert;
 mod dispatch;
 mod events;

@@ -11,6 +11,7 @@ use coprocess_core::{
 use http::Method;
 use mlua::{Error, FromLuaMulti, IntoLuaMulti, Lua, LuaString, Table, Value};
 
+use crate::budget;
 use crate::convert::{
     from_headers, from_overrides, header_text, named, to_header_list, to_list, to_map, to_overrides,
 };
@@ -26,20 +27,23 @@ const STACK_BUDGET: usize = 512 << 10;
 pub(crate) struct Calls {
     object: RefCell<Option<Object>>,
     stack_base: Cell<usize>,
+    memory_limit: usize,
     host: Arc<dyn Host>,
 }
 
 impl Calls {
-    pub(crate) fn new(host: Arc<dyn Host>) -> Rc<Self> {
+    pub(crate) fn new(host: Arc<dyn Host>, memory_limit: usize) -> Rc<Self> {
         Rc::new(Self {
             object: RefCell::new(None),
             stack_base: Cell::new(0),
+            memory_limit,
             host,
         })
     }
 
-    /// Notes where the C stack stands as plugin code is entered.
+    /// Notes where the C stack stands as plugin code is entered, and what it may copy.
     pub(crate) fn enter(&self) {
+        budget::start(self.memory_limit);
         self.stack_base.set(stack_position());
     }
 
@@ -204,18 +208,22 @@ fn value_of(lua: &Lua, map: &StringMap, name: &LuaString) -> mlua::Result<Option
 
 fn request_writers(natives: &Natives<'_>) -> mlua::Result<()> {
     natives.request("set_header", |_, r, (name, value): (String, String)| {
+        budget::charge(name.len() + value.len())?;
         r.set_headers.insert(name, value);
         Ok(())
     })?;
     natives.request("add_param", |_, r, (name, value): (String, String)| {
+        budget::charge(name.len() + value.len())?;
         r.add_params.insert(name, value);
         Ok(())
     })?;
-    natives.request("delete_header", |_, r, name| {
+    natives.request("delete_header", |_, r, name: String| {
+        budget::charge(name.len())?;
         r.delete_headers.push(name);
         Ok(())
     })?;
-    natives.request("delete_param", |_, r, name| {
+    natives.request("delete_param", |_, r, name: String| {
+        budget::charge(name.len())?;
         r.delete_params.push(name);
         Ok(())
     })?;
@@ -244,8 +252,7 @@ fn request_writers(natives: &Natives<'_>) -> mlua::Result<()> {
         Ok(())
     })?;
     natives.request("put_raw_body", |_, r, body: LuaString| {
-        replace_body(&mut r.raw_body, &body);
-        Ok(())
+        replace_body(&mut r.raw_body, &body)
     })?;
     natives.request("put_url", |_, r, url: String| {
         if url != r.url() {
@@ -270,11 +277,13 @@ fn put_map(map: &mut StringMap, new: StringMap, all: bool) {
 }
 
 /// A body that did not change stays shared with the gateway.
-fn replace_body(body: &mut Bytes, new: &LuaString) {
+fn replace_body(body: &mut Bytes, new: &LuaString) -> mlua::Result<()> {
     let new = new.as_bytes();
     if *body != *new {
+        budget::charge(new.len())?;
         *body = Bytes::copy_from_slice(&new);
     }
+    Ok(())
 }
 
 fn response(natives: &Natives<'_>) -> mlua::Result<()> {
@@ -302,8 +311,7 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
         Ok(())
     })?;
     natives.response("put_response_body", |_, r, body: LuaString| {
-        replace_body(&mut r.raw_body, &body);
-        Ok(())
+        replace_body(&mut r.raw_body, &body)
     })?;
     natives.response(
         "put_response_headers",
@@ -382,6 +390,7 @@ fn host(natives: &Natives<'_>) -> mlua::Result<()> {
     natives.host(
         "log",
         |_, host, (message, level): (LuaString, LuaString)| {
+            budget::charge(message.as_bytes().len())?;
             let level = LogLevel::from_name(&level.to_str()?);
             host.log(level, DRIVER, &message.to_string_lossy());
             Ok(())
@@ -390,6 +399,7 @@ fn host(natives: &Natives<'_>) -> mlua::Result<()> {
     natives.host(
         "trigger_event",
         |_, host, (name, payload): (String, String)| {
+            budget::charge(name.len() + payload.len())?;
             host.emit_event(&name, &payload);
             Ok(())
         },
@@ -397,6 +407,7 @@ fn host(natives: &Natives<'_>) -> mlua::Result<()> {
     natives.host(
         "store_data",
         |_, host, (key, value, ttl): (String, LuaString, i64)| {
+            budget::charge(key.len() + value.as_bytes().len())?;
             Ok(match host.store_data(&key, &value.as_bytes(), ttl) {
                 Ok(()) => (true, None),
                 Err(error) => (false, Some(report(host, "store_data", &key, &error))),

@@ -1,9 +1,10 @@
 //! The session's fields by name, as Lua values.
 
 use coprocess_core::{AccessDefinition, AccessSpec, BasicAuthData, JwtData, Monitor, Session};
-use mlua::{Error, FromLua, IntoLua, Lua, Table, Value};
+use mlua::{Error, FromLua, IntoLua, Lua, LuaString, Table, Value};
 
-use crate::convert::{field, named, to_list, to_map};
+use crate::budget;
+use crate::convert::{field, list_field, named, text_field, to_list, to_map, to_text};
 use crate::raw::tables::{from_list, from_map};
 
 /// The fields whose Lua value is the Rust value: numbers, texts, flags.
@@ -107,7 +108,12 @@ pub(crate) fn set(lua: &Lua, session: &mut Session, name: &str, value: Value) ->
 }
 
 fn take<T: FromLua>(lua: &Lua, value: Value, name: &str) -> mlua::Result<T> {
-    T::from_lua(value, lua).map_err(|error| named(&format!("session.{name}"), &error))
+    let size = match &value {
+        Value::String(text) => text.as_bytes().len(),
+        _ => 0,
+    };
+    let taken = budget::charge(size).and_then(|()| T::from_lua(value, lua));
+    taken.map_err(|error| named(&format!("session.{name}"), &error))
 }
 
 fn set_table(session: &mut Session, name: &str, table: Table) -> mlua::Result<()> {
@@ -122,18 +128,17 @@ fn set_table(session: &mut Session, name: &str, table: Table) -> mlua::Result<()
         }
         "basic_auth_data" => {
             let data = BasicAuthData {
-                password: field(&table, "password", &what)?.unwrap_or_default(),
-                hash: field(&table, "hash", &what)?.unwrap_or_default(),
+                password: text_field(&table, "password", &what)?,
+                hash: text_field(&table, "hash", &what)?,
             };
             session.basic_auth_data = present(data);
         }
         "jwt_data" => {
-            let secret = field(&table, "secret", &what)?.unwrap_or_default();
+            let secret = text_field(&table, "secret", &what)?;
             session.jwt_data = present(JwtData { secret });
         }
         "monitor" => {
-            let limits: Option<Vec<f64>> = field(&table, "trigger_limits", &what)?;
-            let trigger_limits = limits.unwrap_or_default();
+            let trigger_limits = items(&table, "trigger_limits", &what)?;
             session.monitor = present(Monitor { trigger_limits });
         }
         // `set` has checked the name.
@@ -172,28 +177,41 @@ fn from_access_rights<'a>(
 
 fn to_access_rights(table: &Table, what: &str) -> mlua::Result<Vec<(String, AccessDefinition)>> {
     let mut rights = Vec::new();
-    for pair in table.pairs::<String, Table>() {
+    for pair in table.pairs::<LuaString, Table>() {
         let (key, entry) = pair.map_err(|error| named(what, &error))?;
-        let urls: Option<Vec<Table>> = field(&entry, "allowed_urls", what)?;
-        let allowed_urls = urls
-            .unwrap_or_default()
+        let key = to_text(&key).map_err(|error| named(what, &error))?;
+        let allowed_urls = items(&entry, "allowed_urls", what)?
             .iter()
-            .map(|url| {
+            .map(|url: &Table| {
                 Ok(AccessSpec {
-                    url: field(url, "url", what)?.unwrap_or_default(),
-                    methods: field(url, "methods", what)?.unwrap_or_default(),
+                    url: text_field(url, "url", what)?,
+                    methods: list_field(url, "methods", what)?,
                 })
             })
             .collect::<mlua::Result<_>>()?;
         let access = AccessDefinition {
-            api_name: field(&entry, "api_name", what)?.unwrap_or_default(),
-            api_id: field(&entry, "api_id", what)?.unwrap_or_default(),
-            versions: field(&entry, "versions", what)?.unwrap_or_default(),
+            api_name: text_field(&entry, "api_name", what)?,
+            api_id: text_field(&entry, "api_id", what)?,
+            versions: list_field(&entry, "versions", what)?,
             allowed_urls,
         };
         rights.push((key, access));
     }
     Ok(rights)
+}
+
+/// The items of a list in a table that a plugin filled; none when it is not there.
+fn items<T: FromLua>(table: &Table, name: &str, what: &str) -> mlua::Result<Vec<T>> {
+    let list: Option<Table> = field(table, name, what)?;
+    let Some(list) = list else {
+        return Ok(Vec::new());
+    };
+    let items = list.sequence_values().map(|item| {
+        budget::charge(size_of::<T>())?;
+        item
+    });
+    let items: mlua::Result<Vec<T>> = items.collect();
+    items.map_err(|error| named(&format!("{what}.{name}"), &error))
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl Vm {
         let interruptible = interrupt::new_lua(libraries | StdLib::JIT, options.allow_ffi)?;
         let lua = interruptible.lua();
         lua.set_memory_limit(options.memory_limit)?;
-        let calls = Calls::new(Arc::clone(host));
+        let calls = Calls::new(Arc::clone(host), options.memory_limit);
         let natives = natives::table(lua, &calls)?;
         let ffi: mlua::Value = lua.globals().raw_get("ffi")?;
         lua.globals().raw_remove("ffi")?;

@@ -34,6 +34,9 @@ pub(crate) struct Cut {
     pub(crate) place: Option<String>,
     /// Processor time that the run took after it was told to end.
     pub(crate) resisted: Duration,
+    /// How often the run was cut: code that is cut once and ends has not resisted, however
+    /// long it was in a function where it could not be cut.
+    pub(crate) cuts: u32,
 }
 
 /// A VM that a [`Runner`] can interrupt.
@@ -68,6 +71,7 @@ struct Target {
 thread_local! {
     /// Constant start and no destructor: reading it in a signal handler touches nothing else.
     static TARGET: Cell<*const Target> = const { Cell::new(ptr::null()) };
+    static CUTS: Cell<u32> = const { Cell::new(0) };
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
     static RUNNER: RefCell<Option<Runner>> = const { RefCell::new(None) };
 }
@@ -228,6 +232,7 @@ impl Entered<'_> {
         Some(Cut {
             place: PLACE.take(),
             resisted: Duration::from_nanos(resisted),
+            cuts: CUTS.take(),
         })
     }
 }
@@ -312,6 +317,7 @@ extern "C" fn on_signal(_signal: c_int) {
 /// left; and LuaJIT's compiler forgets that it was left when it calls a reader function.
 /// The sandbox has an `xpcall` and a `load` of its own for these reasons.
 unsafe extern "C-unwind" fn raise(state: *mut lua_State, _activation: *mut ffi::lua_Debug) {
+    CUTS.set(CUTS.get().saturating_add(1));
     note_place(state);
     // SAFETY: called by LuaJIT with a valid state and room for some values; nothing in this
     // frame needs to be dropped when `lua_error` leaves it.

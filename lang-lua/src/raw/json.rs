@@ -4,29 +4,94 @@
 //! empty table is an object, and a nested value that has no JSON form is an error.
 
 use std::ffi::c_int;
-use std::io::Write;
+use std::io::{BufReader, Read, Write};
 
 use mlua::{Error, Lua, LuaString, Value, ffi, lua_State};
+
+use super::interrupt::is_asked_to_end;
+use crate::budget;
 
 /// How deep tables may nest when they are written. Bounds the C stack; reading has the limit
 /// of its parser, 128.
 const MAX_DEPTH: usize = 200;
 
+/// Texts up to here are read without looking at time and memory: it takes under a millisecond
+/// and a megabyte or two.
+const SHORT: usize = 16 << 10;
+
 /// Reads JSON text.
 pub(crate) fn decode(lua: &Lua, text: &[u8]) -> mlua::Result<Value> {
-    let json: serde_json::Value = serde_json::from_slice(text)
-        .map_err(|error| Error::RuntimeError(format!("not JSON: {error}")))?;
+    let json: serde_json::Value = if text.len() <= SHORT {
+        serde_json::from_slice(text)
+    } else {
+        // What is made here goes again, or is in the VM and counted there.
+        budget::lend(|| serde_json::from_reader(BufReader::new(Watched::new(text))))
+    }
+    .map_err(|error| Error::RuntimeError(format!("not JSON: {error}")))?;
     let body = |state| push(state, &json);
     // SAFETY: runs in a protected call, leaves one value, and no frame of `push` has anything
-    // to drop when a memory error leaves it.
+    // to drop when a memory error or the end of the time leaves it.
     unsafe { lua.exec_raw((), body) }
+}
+
+/// A text that ends with an error when time or memory for what it becomes is used up.
+struct Watched<'a> {
+    rest: &'a [u8],
+    in_string: bool,
+    escaped: bool,
+}
+
+impl<'a> Watched<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self {
+            rest: text,
+            in_string: false,
+            escaped: false,
+        }
+    }
+
+    /// About what the parser allocates at this byte.
+    fn cost(&mut self, byte: u8) -> usize {
+        if self.in_string {
+            let escaped = std::mem::take(&mut self.escaped);
+            match byte {
+                b'\\' => self.escaped = !escaped,
+                b'"' => self.in_string = escaped,
+                _ => {}
+            }
+            return 1;
+        }
+        match byte {
+            b'"' => {
+                self.in_string = true;
+                1
+            }
+            b',' => 64,
+            b':' => 32,
+            b'[' => 128,
+            b'{' => 320,
+            _ => 1,
+        }
+    }
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = buffer.len().min(self.rest.len());
+        let (piece, rest) = self.rest.split_at(length);
+        let cost = piece.iter().map(|&byte| self.cost(byte)).sum();
+        budget::spend(cost).map_err(std::io::Error::other)?;
+        buffer[..length].copy_from_slice(piece);
+        self.rest = rest;
+        Ok(length)
+    }
 }
 
 /// Writes JSON text.
 pub(crate) fn encode(lua: &Lua, value: Value) -> mlua::Result<LuaString> {
     let mut text = Vec::new();
     let mut outcome = Ok(());
-    let body = |state| outcome = write(state, &mut text, 0);
+    let body = |state| outcome = budget::lend(|| write(state, &mut text, 0));
     // SAFETY: runs in a protected call with the value as the top of its stack. Nothing in
     // `write` raises: it asks for stack space without raising, and iterates by keys that
     // `lua_next` gave it.
@@ -40,6 +105,7 @@ fn push(state: *mut lua_State, json: &serde_json::Value) {
     // assignment finds table, key and value where it looks for them.
     unsafe {
         ffi::luaL_checkstack(state, 4, std::ptr::null());
+        check_time(state);
         match json {
             serde_json::Value::Null => ffi::lua_pushlightuserdata(state, std::ptr::null_mut()),
             serde_json::Value::Bool(flag) => ffi::lua_pushboolean(state, c_int::from(*flag)),
@@ -66,6 +132,17 @@ fn push(state: *mut lua_State, json: &serde_json::Value) {
     }
 }
 
+/// Ends a long assembly when the run is to end.
+fn check_time(state: *mut lua_State) {
+    if is_asked_to_end() {
+        // SAFETY: raises in the protected call of `decode`; room is there, see `push`.
+        unsafe {
+            ffi::lua_pushstring(state, c"time limit".as_ptr());
+            ffi::lua_error(state);
+        }
+    }
+}
+
 fn push_text(state: *mut lua_State, text: &str) {
     // SAFETY: Lua copies the bytes; the caller has made room.
     unsafe { ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len()) };
@@ -76,6 +153,8 @@ type Problem = &'static str;
 
 /// Writes the value at the top of the stack, which stays there.
 fn write(state: *mut lua_State, out: &mut Vec<u8>, depth: usize) -> Result<(), Problem> {
+    // One table can be in another many times, so what is written has no bound of its own.
+    budget::spend(0)?;
     // SAFETY: there is a value at the top; each function is called for the type it is for.
     unsafe {
         match ffi::lua_type(state, -1) {
@@ -86,7 +165,7 @@ fn write(state: *mut lua_State, out: &mut Vec<u8>, depth: usize) -> Result<(), P
             ffi::LUA_TBOOLEAN if ffi::lua_toboolean(state, -1) != 0 => out.extend(b"true"),
             ffi::LUA_TBOOLEAN => out.extend(b"false"),
             ffi::LUA_TNUMBER => write_number(out, ffi::lua_tonumber(state, -1))?,
-            ffi::LUA_TSTRING => write_text(out, text_at(state, -1)),
+            ffi::LUA_TSTRING => write_text(out, text_at(state, -1))?,
             ffi::LUA_TTABLE if depth == MAX_DEPTH => return Err("tables nested this deep"),
             ffi::LUA_TTABLE => {
                 if ffi::lua_checkstack(state, 4) == 0 {
@@ -180,7 +259,7 @@ fn write_object(state: *mut lua_State, out: &mut Vec<u8>, depth: usize) -> Resul
             }
             first = false;
             match ffi::lua_type(state, -2) {
-                ffi::LUA_TSTRING => write_text(out, text_at(state, -2)),
+                ffi::LUA_TSTRING => write_text(out, text_at(state, -2))?,
                 ffi::LUA_TNUMBER => {
                     out.push(b'"');
                     write_number(out, ffi::lua_tonumber(state, -2))?;
@@ -212,7 +291,9 @@ fn write_number(out: &mut Vec<u8>, number: f64) -> Result<(), Problem> {
 }
 
 /// Bytes that are not UTF-8 stay as they are, as in lua-cjson.
-fn write_text(out: &mut Vec<u8>, text: &[u8]) {
+fn write_text(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Problem> {
+    let controls = text.iter().filter(|&&byte| byte < 0x20).count();
+    budget::spend(text.len() + 5 * controls)?;
     out.push(b'"');
     let mut rest = text;
     while let Some(at) = rest
@@ -237,6 +318,7 @@ fn write_text(out: &mut Vec<u8>, text: &[u8]) {
     }
     out.extend(rest);
     out.push(b'"');
+    Ok(())
 }
 
 #[cfg(test)]

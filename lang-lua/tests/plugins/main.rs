@@ -1,5 +1,6 @@
 //! Plugins made from text, run the way the gateway runs them.
 
+mod bounds;
 mod plugin;
 mod sandbox;
 mod strings;
