@@ -259,7 +259,7 @@ impl<'py> Views<'py> {
 
     /// Takes what the hook changed out of the views, which are empty afterwards.
     fn take_back(
-        self,
+        &self,
         function: &Function,
         result: &Bound<'py, PyAny>,
     ) -> Result<Changed, Failure> {
@@ -330,6 +330,17 @@ impl<'py> Views<'py> {
         };
         let metadata = seen.then(|| session.metadata.clone());
         Ok((Some(session), metadata))
+    }
+}
+
+/// However a call ends: what the hook kept shows nothing of this request to a later one.
+impl Drop for Views<'_> {
+    fn drop(&mut self) {
+        message::forget(self.request.as_super());
+        message::forget(self.session.as_super());
+        if let Some(response) = &self.response {
+            message::forget(response.as_super());
+        }
     }
 }
 

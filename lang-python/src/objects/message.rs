@@ -118,6 +118,22 @@ pub(crate) fn reclaim(message: &Bound<'_, Message>) -> PyResult<Option<Record>> 
     with_parts(record, children, false).map(Some)
 }
 
+/// Empties a message and its parts for good, if that was not done already.
+pub(crate) fn forget(message: &Bound<'_, Message>) {
+    // Somebody who is in the middle of using it finds out at the next use.
+    let Ok(mut this) = message.try_borrow_mut() else {
+        return;
+    };
+    let before = std::mem::replace(&mut this.state, State::Gone);
+    let children = std::mem::take(&mut this.children);
+    drop(this);
+    drop(before);
+    for (_, child) in children {
+        // One that cannot be emptied does not keep the others from it.
+        let _ = convert::content(child.bind(message.py()), false);
+    }
+}
+
 /// A copy of a message's record.
 pub(crate) fn snapshot(message: &Bound<'_, Message>) -> PyResult<Record> {
     let py = message.py();

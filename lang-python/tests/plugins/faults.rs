@@ -128,6 +128,28 @@ fn what_a_plugin_keeps_raises_and_does_not_crash() {
 }
 
 #[test]
+fn what_a_plugin_keeps_of_a_call_that_fails_is_empty_too() {
+    let text = "from tyk.decorators import *\nkept = []\n\
+         @Hook\ndef keep(request, response, session, metadata, spec):\n    kept[:] = [request, session, request.object.set_headers, metadata, session.tags, response.headers]\n    request.add_header('secret', 'of one client')\n    how = request.get_header('x-client')\n    if how == 'raise': raise ValueError('no')\n    if how == 'shape': return 1\n    while True: pass\n\
+         @Hook\ndef use(request, session, spec):\n    for use in (lambda: kept[0].get_header('a'), lambda: kept[0].object.raw_body, lambda: kept[1].rate, lambda: kept[2]['secret'], lambda: kept[3].items(), lambda: list(kept[4]), lambda: kept[5]['a']):\n        try: use()\n        except RuntimeError as error: assert 'has ended' in str(error)\n        else: raise AssertionError('still there')\n    return request, session\n\
+         @Hook\ndef give_back(request, session, spec):\n    return kept[0], kept[1]\n";
+    for how in ["raise", "shape", "loop"] {
+        let plugin = load(shared(), text);
+        let mut given = object(plugin.as_ref(), "keep");
+        given.time_limit = LIMIT;
+        let value = http::HeaderValue::from_static(how);
+        given.request.headers.insert("x-client", value);
+        run(shared(), given).expect_err("must fail");
+        // One that is cut is answered before it has ended.
+        eventually(&format!("nothing that is left after `{how}`"), || {
+            run(shared(), object(plugin.as_ref(), "use")).is_ok()
+        });
+        let message = raised(run(shared(), object(plugin.as_ref(), "give_back")));
+        assert!(message.contains("has ended"), "{message}");
+    }
+}
+
+#[test]
 fn texts_that_are_no_headers_do_not_crash() {
     let object = run_body(
         "assert request.get_header('not a name') is None\n\
