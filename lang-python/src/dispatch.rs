@@ -244,7 +244,10 @@ impl Runtime {
         Python::attach(|py| {
             let worker = match self.deadlines.worker(py) {
                 Ok(worker) => worker,
-                Err(error) => return error.print(py),
+                Err(error) => {
+                    error.print(py);
+                    return self.pool.thread_failed();
+                }
             };
             loop {
                 let job = match self.pool.try_take() {
@@ -280,11 +283,10 @@ impl Runtime {
             Work::Hook { .. } => false,
             Work::Event { payload } => {
                 worker.begin(job.limit, job.limit, subject(&job.hook), pooled(None));
-                let done = self.run_event(py, &job.hook, &payload);
+                let done = hook::run_event(py, &self.main.support, &job.hook, &payload);
                 let ended = worker.end(py);
                 self.disable_if_stubborn(&job.hook, &ended);
-                if let Err(error) = done {
-                    let message = self.main.support.describe(py, &error);
+                if let Err(message) = done {
                     let line = format!("event handler `{}`: {message}", job.hook.name());
                     self.host.log(LogLevel::Error, SOURCE, &line);
                 }
@@ -292,12 +294,6 @@ impl Runtime {
             }
         };
         self.pool.finished(lane, brief, written_off);
-    }
-
-    fn run_event(&self, py: Python<'_>, hook: &PyHook, payload: &str) -> PyResult<()> {
-        let callable = hook.function.callable.bind(py);
-        let handler = self.main.support.run_event.bind(py);
-        handler.call1((callable, payload)).map(drop)
     }
 
     fn disable_if_stubborn(&self, hook: &PyHook, ended: &Ended) {

@@ -83,14 +83,33 @@ pub(crate) fn run_hook(
 ) -> Result<Object, DispatchError> {
     // A Rust panic below Python becomes an exception there, which PyO3 turns into a panic
     // again here.
-    let outcome = catch_unwind(AssertUnwindSafe(|| call(py, hook, object)));
-    let message = match outcome {
-        Ok(Ok(object)) => return Ok(object),
-        Ok(Err(Failure::Raised(error))) => support.describe(py, &error),
-        Ok(Err(Failure::Shape(message))) => message,
-        Err(_) => format!("hook `{}`: panic in the host, see the log", hook.name()),
-    };
-    Err(DispatchError::Raised { message })
+    contained(hook, || {
+        call(py, hook, object).map_err(|failure| match failure {
+            Failure::Raised(error) => support.describe(py, &error),
+            Failure::Shape(message) => message,
+        })
+    })
+    .map_err(|message| DispatchError::Raised { message })
+}
+
+/// Runs an event handler; what went wrong comes back as text.
+pub(crate) fn run_event(
+    py: Python<'_>,
+    support: &Support,
+    hook: &PyHook,
+    payload: &str,
+) -> Result<(), String> {
+    contained(hook, || {
+        let callable = hook.function.callable.bind(py);
+        let done = support.run_event.bind(py).call1((callable, payload));
+        done.map(drop).map_err(|error| support.describe(py, &error))
+    })
+}
+
+/// Turns a panic into an error: the thread goes on, and its counts stay right.
+fn contained<T>(hook: &PyHook, work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(format!("`{}`: panic in the host, see the log", hook.name())))
 }
 
 fn call(py: Python<'_>, hook: &PyHook, object: Object) -> Result<Object, Failure> {

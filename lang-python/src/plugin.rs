@@ -222,22 +222,28 @@ impl Load {
             plugin: Arc::clone(&self.state),
             name: format!("import of {file}").into(),
         };
-        worker.begin(self.limit, self.limit, subject, None);
-        let module = generation.call_method1("load", (path.as_os_str(),));
-        let ended = worker.end(py);
         let support = &self.main.support;
-        let found = module.and_then(|module| functions(py, &support.handlers, &module));
-        found.map_err(|error| {
+        worker.begin(self.limit, self.limit, subject, None);
+        // All of it runs code of the plugin, which may not end: looking at its objects
+        // does, and making a text of its error.
+        let found = generation
+            .call_method1("load", (path.as_os_str(),))
+            .and_then(|module| functions(py, &support.handlers, &module))
+            .map_err(|error| {
+                let place = support.error_line(py, &error, &file);
+                (place, support.describe(py, &error))
+            });
+        let ended = worker.end(py);
+        found.map_err(|(place, message)| {
             if ended.cut {
                 return LoadError::Other(format!(
-                    "{}: import did not end within {} ms",
-                    support.error_line(py, &error, &file),
+                    "{place}: import did not end within {} ms",
                     self.limit.as_millis()
                 ));
             }
             LoadError::Code {
-                file: support.error_line(py, &error, &file),
-                message: support.describe(py, &error),
+                file: place,
+                message,
             }
         })
     }
@@ -267,6 +273,22 @@ fn functions(
 }
 
 impl PluginCode {
+    #[cfg(test)]
+    pub(crate) fn without_functions(main: &'static MainThread, pool: Arc<Pool>) -> Self {
+        Self {
+            state: Arc::new(PluginState {
+                id: next_id(),
+                name: "under-test".to_owned(),
+                disabled: OnceLock::new(),
+            }),
+            generation: None,
+            functions: BTreeMap::new(),
+            problems: Vec::new(),
+            main,
+            pool,
+        }
+    }
+
     /// Adds the functions of one file; a name that is there already is replaced.
     fn add(&mut self, functions: Vec<Function>) {
         for function in functions {

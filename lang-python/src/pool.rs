@@ -29,6 +29,10 @@ const WARM: usize = 1;
 /// that was expected back at once.
 const MONITOR: Duration = Duration::from_millis(2);
 
+/// How long no thread is asked for after the system refused one: the log gets a line each
+/// time.
+const START_AGAIN: Duration = Duration::from_millis(250);
+
 /// A call, or an event, for one plugin.
 pub(crate) struct Job {
     pub(crate) hook: PyHook,
@@ -105,6 +109,8 @@ struct State {
     waking: usize,
     brief: usize,
     stuck: usize,
+    /// When a thread may be asked for again.
+    start_again: Option<Instant>,
     monitor_asleep: bool,
     closed: bool,
 }
@@ -336,13 +342,24 @@ impl Pool {
             state.waking += 1;
             drop(state);
             self.work.notify_one();
+        } else if state.start_again.is_some_and(|time| time > Instant::now()) {
+            self.wake_monitor(&mut state);
         } else {
             state.threads += 1;
             drop(state);
             if !(self.start_thread)() {
-                self.lock().threads -= 1;
+                self.thread_failed();
             }
         }
+    }
+
+    /// A thread could not start, or ended without being told to. Another is tried a little
+    /// later; until then the monitor answers the calls whose limit passes.
+    pub(crate) fn thread_failed(&self) {
+        let mut state = self.lock();
+        state.threads -= 1;
+        state.start_again = Some(Instant::now() + START_AGAIN);
+        self.wake_monitor(&mut state);
     }
 
     fn wake_monitor(&self, state: &mut State) {
@@ -434,3 +451,6 @@ pub(crate) fn start_monitor(pool: &Arc<Pool>) -> std::io::Result<()> {
         .spawn(move || pool.watch())
         .map(drop)
 }
+
+#[cfg(test)]
+mod tests;

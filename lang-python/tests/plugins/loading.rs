@@ -177,6 +177,21 @@ fn an_import_that_does_not_end_is_given_up() {
 }
 
 #[test]
+fn what_is_read_of_a_file_after_its_import_runs_under_the_same_limit() {
+    let language = start(r#"{"python_import_timeout_ms": 200}"#);
+    for text in [
+        "class Endless(Exception):\n    def __str__(self):\n        while True: pass\nraise Endless()\n",
+        "class Endless:\n    @property\n    def __class__(self):\n        while True: pass\nobject = Endless()\n",
+    ] {
+        let folder = Folder::with(&[("middleware.py", text)]);
+        let error = load_error(language.load(&folder.source(SourceKind::Bundle)));
+        let shown = error.to_string();
+        assert!(shown.contains("did not end within 200 ms"), "{shown}");
+        assert!(!shown.contains("could not be stopped"), "{shown}");
+    }
+}
+
+#[test]
 fn loading_again_and_again_does_not_grow() {
     let folder = Folder::with(&[
         (

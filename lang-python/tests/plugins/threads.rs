@@ -209,6 +209,35 @@ fn an_event_handler_that_fails_or_waits_is_logged_and_holds_nobody_up() {
 }
 
 #[test]
+fn a_panic_below_a_handler_loses_no_place() {
+    let language = start(r#"{"python_dispatch": "thread", "python_max_concurrency": 1}"#);
+    // The exception that a panic in the host becomes; the first error has made its class.
+    let plugin = load(
+        &language,
+        "from tyk.decorators import *\nfrom gateway import TykGateway as tyk\n\
+         def panic():\n    raise next(c for c in BaseException.__subclasses__() if c.__name__ == 'PanicException')('from a test')\n\
+         @Hook\ndef fails(request, session, spec):\n    raise ValueError\n\
+         @Hook\ndef panics(request, session, spec):\n    panic()\n\
+         @Event\ndef event(event, spec):\n    panic()\n\
+         @Event\ndef logs(event, spec):\n    tyk.log('the lane is free', 'info')\n",
+    );
+    raised(run(&language, object(plugin.as_ref(), "fails")));
+    for _ in 0..2 {
+        let message = raised(run(&language, object(plugin.as_ref(), "panics")));
+        assert!(message.contains("panic in the host"), "{message}");
+    }
+    for name in ["event", "logs"] {
+        language.trigger_event(Event {
+            handler_name: name.into(),
+            handler: plugin.hook(name, HookType::Post).unwrap(),
+            payload: "{}".to_owned(),
+        });
+    }
+    host().expect_line(LogLevel::Error, &["`event`", "panic in the host"]);
+    host().expect_line(LogLevel::Info, &["the lane is free"]);
+}
+
+#[test]
 fn the_pool_keeps_its_counts_through_cuts_drops_and_refusals() {
     let language = start(
         r#"{"python_dispatch": "thread", "python_max_concurrency": 3, "python_queue": 4, "python_max_stuck_threads": 2}"#,
