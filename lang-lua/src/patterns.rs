@@ -19,14 +19,22 @@ const MAX_DEPTH: u32 = 200;
 /// Steps between two looks at whether the run is to end: some microseconds.
 const STEPS: u32 = 4096;
 
-/// `find(text, pattern, from)`: first and last position and the captures, or nil.
+/// Bytes of the text between two looks, where the pattern is a plain text.
+const BLOCK: usize = 64 << 10;
+
+/// `find(text, pattern, from, plain)`: first and last position and the captures, or nil.
 pub(crate) fn find(
     lua: &Lua,
-    (text, pattern, from): (LuaString, LuaString, Option<i64>),
+    (text, pattern, from, plain): (LuaString, LuaString, Option<i64>, bool),
 ) -> mlua::Result<MultiValue> {
     let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
+    let from = start_position(from.unwrap_or(1), text.len());
     let mut matcher = Matcher::new(&text, &pattern);
-    let found = matcher.find(start_position(from.unwrap_or(1), text.len()));
+    let found = if plain {
+        find_plain(&text, &pattern, from)
+    } else {
+        matcher.find(from)
+    };
     let Some(found) = found.map_err(|problem| Error::RuntimeError(problem.to_owned()))? else {
         return Ok([Value::Nil].into_iter().collect());
     };
@@ -41,6 +49,36 @@ pub(crate) fn find(
         });
     }
     Ok(values.into_iter().collect())
+}
+
+/// Where a piece of text is, if it is there.
+fn find_plain(text: &[u8], piece: &[u8], from: usize) -> Result<Option<Range<usize>>, Problem> {
+    let Some((&first, _)) = piece.split_first() else {
+        return Ok(Some(from..from));
+    };
+    let last_start = text.len().checked_sub(piece.len());
+    let Some(starts) = last_start.and_then(|last| text.get(from..=last)) else {
+        return Ok(None);
+    };
+    for (block, base) in starts.chunks(BLOCK).zip((from..).step_by(BLOCK)) {
+        stop_when_asked()?;
+        for (offset, _) in block.iter().enumerate().filter(|(_, byte)| **byte == first) {
+            // One comparison may be of megabytes.
+            stop_when_asked()?;
+            let start = base + offset;
+            if text[start..].starts_with(piece) {
+                return Ok(Some(start..start + piece.len()));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn stop_when_asked() -> Result<(), Problem> {
+    if interrupt::is_asked_to_end() {
+        return Err("time limit");
+    }
+    Ok(())
 }
 
 /// Counted from 1, or from the end when negative; beyond the end it is the end.
@@ -116,8 +154,8 @@ impl<'a> Matcher<'a> {
     /// Counts work, and says so when the run is to end.
     fn step(&mut self) -> Result<(), Problem> {
         self.steps += 1;
-        if self.steps.is_multiple_of(STEPS) && interrupt::is_asked_to_end() {
-            return Err("time limit");
+        if self.steps.is_multiple_of(STEPS) {
+            stop_when_asked()?;
         }
         Ok(())
     }

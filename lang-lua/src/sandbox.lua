@@ -3,7 +3,7 @@
 local native, module_chunk, ffi = ...
 
 local type, error, select, tostring, tonumber = type, error, select, tostring, tonumber
-local unpack = unpack
+local unpack, rawget = unpack, rawget
 local raw_pcall, raw_load = pcall, load
 local raw_getmetatable = getmetatable
 local concat = table.concat
@@ -111,7 +111,10 @@ end
 do
   local find, match, gmatch, gsub = string.find, string.match, string.gmatch, string.gsub
   local sub, slow_find = string.sub, native.find
-  local huge = math.huge
+  local huge, min, max = math.huge, math.min, math.max
+
+  -- What LuaJIT may do in one go: so many times may a byte of the text meet one of the pattern.
+  local most_meetings = 1e7
 
   -- The longest text that LuaJIT's matcher is trusted with, by pattern: a million steps at
   -- most, when each repetition tries each position.
@@ -122,15 +125,28 @@ do
     local _, options = gsub(pattern, "?", "")
     local _, balances = gsub(pattern, "%%b", "")
     repeats = repeats + balances
-    local limit = huge
+    local limit = most_meetings / #pattern
+    if find(pattern, "%%%d") then
+      -- A capture is compared as a whole, at each position.
+      limit = min(limit, most_meetings ^ 0.5)
+    end
     if repeats > 0 or options > 10 then
-      limit = (1e6 / 2 ^ options) ^ (1 / (repeats + 1))
+      -- What is between the repetitions is tried as often as they are.
+      limit = (1e6 / 2 ^ options / max(1, #pattern / 32)) ^ (1 / (repeats + 1))
+    end
+    if #pattern > 256 then
+      return limit
     end
     if patterns >= 1000 then
       longest, patterns = {}, 0
     end
     longest[pattern], patterns = limit, patterns + 1
     return limit
+  end
+
+  local function is_slow_plain(text, piece)
+    return type(text) == "string" and type(piece) == "string"
+      and #text * #piece > most_meetings
   end
 
   local function is_slow(text, pattern)
@@ -149,7 +165,11 @@ do
   end
 
   function string.find(text, pattern, from, plain)
-    if not plain and is_slow(text, pattern) then
+    if plain then
+      if is_slow_plain(text, pattern) then
+        return slow_find(text, pattern, from, true)
+      end
+    elseif is_slow(text, pattern) then
       return slow_find(text, pattern, from)
     end
     return find(text, pattern, from, plain)
@@ -275,8 +295,30 @@ do
     return gsub(text, pattern, replacement, limit)
   end
 
+  local function less(a, b)
+    return a < b
+  end
+
+  -- Short lists of short texts; what takes longer is compared where it can be cut.
+  local function is_quick(list)
+    local length = #list
+    if length > 200 then
+      return false
+    end
+    for i = 1, length do
+      local item = rawget(list, i)
+      if type(item) == "string" and #item > 1000 then
+        return false
+      end
+    end
+    return true
+  end
+
   function table.sort(list, before)
     check()
+    if before == nil and type(list) == "table" and not is_quick(list) then
+      before = less
+    end
     return sort(list, before)
   end
 

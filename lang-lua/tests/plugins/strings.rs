@@ -12,6 +12,16 @@ const CALLS: &[&str] = &[
     "long():find('.-;', -20)",
     "long():find('%s*()%w+')",
     "long():find('no such %w+ thing')",
+    "large():find(piece(), 1, true)",
+    "large():find(piece(), -1, true)",
+    "large():find(piece(), 500005, true)",
+    "large():find('no' .. piece(), 1, true)",
+    "large():find(piece())",
+    "large():match(piece())",
+    "(large():gsub(piece(), 'p')):sub(-10)",
+    "sorted(20000)",
+    "sorted(100)",
+    "select(2, pcall(table.sort, many(1000, {}))):match('attempt to compare')",
     "long():match('^(%w+)%s*=%s*(%w+)')",
     "long():match('%w+')",
     "long():match('no such %w+ thing')",
@@ -48,6 +58,26 @@ local function long()
   return table.concat(lines, "\n")
 end
 
+local function piece()
+  return ("needle"):rep(20)
+end
+
+local function large()
+  return ("hay nee "):rep(62500) .. "x" .. piece() .. ("hay"):rep(100) .. piece()
+end
+
+local function many(count, item)
+  local list = {}
+  for i = 1, count do list[i] = item or i * 7919 % 1000003 end
+  return list
+end
+
+local function sorted(count)
+  local list = many(count)
+  table.sort(list)
+  return table.concat(list, " ")
+end
+
 local function gather(...)
   local found = {}
   for a, b in ... do found[#found + 1] = tostring(a) .. "/" .. tostring(b) end
@@ -82,6 +112,12 @@ fn long_texts_are_matched_as_short_ones_are() {
 #[test]
 fn matching_that_would_take_hours_is_cut() {
     for call in [
+        "('a'):rep(2 ^ 23):find(('a'):rep(2 ^ 22) .. 'b', 1, true)",
+        "('a'):rep(2 ^ 21):find(('a'):rep(2 ^ 20) .. 'b')",
+        "('a'):rep(2 ^ 20):gsub(('[a]'):rep(2 ^ 18) .. 'b', '')",
+        "('a'):rep(1000):find('.-' .. ('a'):rep(300) .. 'b' .. '.-' .. ('a'):rep(300) .. '.-b')",
+        "(function() local t = {} for i = 1, 2e6 do t[i] = i * 7919 % 1000003 end table.sort(t) end)()",
+        "(function() local t, s = {}, ('a'):rep(2 ^ 22) for i = 1, 200 do t[i] = s .. i % 7 end table.sort(t) end)()",
         "('a'):rep(5000):find('(.-)(.-)(.-)(.-)(.-)b')",
         "('a'):rep(5000):match('.*.*.*.*.*b')",
         "('a'):rep(400):find(('.-'):rep(20) .. 'b')",
