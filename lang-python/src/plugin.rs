@@ -1,10 +1,11 @@
 //! Loaded plugin code: which files are read, which functions are found, and how the code
 //! goes away again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -86,6 +87,15 @@ impl Loader {
     /// end.
     pub(crate) fn load(&self, source: &PluginSource) -> Result<Arc<dyn Plugin>, LoadError> {
         let files = entry_files(source)?;
+        let print = fingerprint(source);
+        if lock(&HANGING).contains(&print) {
+            return Err(LoadError::Other(format!(
+                "{}: an import of the same files was given up and still goes on; they are \
+                 loaded once they have changed or it has ended",
+                source.root.display()
+            )));
+        }
+        let attempt = Attempt::begin(print, Risk::begin(&self.deadlines.pool));
         let (progress, told) = mpsc::channel();
         let load = Load {
             root: source.root.clone(),
@@ -100,10 +110,12 @@ impl Loader {
                 disabled: OnceLock::new(),
             }),
         };
+        let watched = Arc::clone(&attempt);
         thread::Builder::new()
             .name("py-load".to_owned())
             .stack_size(crate::pool::STACK_SIZE)
             .spawn(move || {
+                let _ends = Ends(watched);
                 let code = Python::attach(|py| load.run(py, &progress));
                 let _ = progress.send(Progress::Done(Box::new(code)));
             })
@@ -116,6 +128,7 @@ impl Loader {
                     return code.map(|code| Arc::new(PyPlugin(Arc::new(code))) as Arc<dyn Plugin>);
                 }
                 Err(_) => {
+                    attempt.give_up();
                     return Err(LoadError::Other(format!(
                         "{}: import did not end within {} ms and could not be stopped",
                         current.display(),
@@ -125,6 +138,70 @@ impl Loader {
             }
         }
     }
+}
+
+/// Loads that were given up and still go on, by what they load. Each holds a thread, and
+/// loading the same again would hold another.
+static HANGING: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+/// A load as both threads that know of it see it.
+struct Attempt {
+    print: u64,
+    stage: Mutex<Stage>,
+}
+
+enum Stage {
+    /// Nothing runs in place meanwhile.
+    Runs {
+        _risk: Risk,
+    },
+    GivenUp,
+    Ended,
+}
+
+/// Lives as long as the thread of a load.
+struct Ends(Arc<Attempt>);
+
+impl Attempt {
+    fn begin(print: u64, risk: Risk) -> Arc<Self> {
+        let stage = Mutex::new(Stage::Runs { _risk: risk });
+        Arc::new(Self { print, stage })
+    }
+
+    /// One that still has the interpreter is seen by what tries to stop it, so hooks may
+    /// run in place again: it may go on for ever.
+    fn give_up(&self) {
+        let mut stage = lock(&self.stage);
+        if matches!(*stage, Stage::Runs { .. }) {
+            *stage = Stage::GivenUp;
+            lock(&HANGING).insert(self.print);
+        }
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let mut stage = lock(&self.0.stage);
+        if matches!(std::mem::replace(&mut *stage, Stage::Ended), Stage::GivenUp) {
+            lock(&HANGING).remove(&self.0.print);
+        }
+    }
+}
+
+/// Tells sources apart by where they are and what is in them.
+fn fingerprint(source: &PluginSource) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    source.root.hash(&mut hasher);
+    for file in &source.files {
+        // What cannot be read is for the import to tell.
+        let content = std::fs::read(source.root.join(file)).unwrap_or_default();
+        (file, content).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn next_id() -> u64 {
@@ -179,7 +256,6 @@ impl Load {
         py: Python<'_>,
         progress: &mpsc::Sender<Progress>,
     ) -> Result<PluginCode, LoadError> {
-        let _risk = Risk::begin(&self.deadlines.pool);
         let support = &self.main.support;
         let failed = |error: PyErr| LoadError::Other(support.describe(py, &error));
         let worker = self.deadlines.worker(py).map_err(failed)?;

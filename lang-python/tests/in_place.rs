@@ -91,6 +91,23 @@ fn a_proved_hook_leaves_the_callers_thread_while_another_may_hold_the_interprete
 }
 
 #[test]
+fn hooks_run_in_place_again_when_an_import_was_given_up() {
+    alone(|| {
+        let language = start(r#"{"python_import_timeout_ms": 200}"#);
+        let plugin = load(&language, TELLS_ITS_THREAD);
+        let folder = Folder::with(&[("plugin.py", "import time\ntime.sleep(12)\n")]);
+        let began = Instant::now();
+        let outcome = language.load(&folder.source(SourceKind::Bundle));
+        load_error(outcome);
+        eventually("a call in place", || {
+            prove(&language, plugin.as_ref());
+            thread_of(&language, plugin.as_ref()) == own_thread()
+        });
+        assert!(began.elapsed() < Duration::from_secs(12));
+    });
+}
+
+#[test]
 fn an_endless_loop_in_place_is_cut_with_its_place() {
     alone(|| {
         let language = start(r#"{"python_dispatch": "inline"}"#);

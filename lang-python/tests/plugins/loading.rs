@@ -177,6 +177,23 @@ fn an_import_that_does_not_end_is_given_up() {
 }
 
 #[test]
+fn files_whose_import_still_hangs_are_not_imported_again() {
+    let language = start(r#"{"python_import_timeout_ms": 200}"#);
+    let folder = Folder::with(&[("middleware.py", "import time\ntime.sleep(3)\n")]);
+    let error = || load_error(language.load(&folder.source(SourceKind::Bundle))).to_string();
+    assert!(error().contains("could not be stopped"));
+    let began = Instant::now();
+    let shown = error();
+    assert!(shown.contains("still goes on"), "{shown}");
+    assert!(began.elapsed() < Duration::from_millis(500));
+    eventually("another try after its end", || {
+        error().contains("could not be stopped")
+    });
+    folder.write("middleware.py", &bundle_hook("pass"));
+    language.load(&folder.source(SourceKind::Bundle)).unwrap();
+}
+
+#[test]
 fn what_is_read_of_a_file_after_its_import_runs_under_the_same_limit() {
     let language = start(r#"{"python_import_timeout_ms": 200}"#);
     for text in [
