@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use coprocess_core::{
-    Host, LogLevel, Object, Request, Response, ResponseHeaders, Session, StringMap,
+    Host, LogLevel, Object, Request, Response, ResponseHeaders, Session, StringMap, canonical_name,
 };
-use http::Method;
+use http::{HeaderName, Method};
 use mlua::{Error, FromLuaMulti, IntoLuaMulti, Lua, LuaString, Table, Value};
 
 use crate::budget;
@@ -292,6 +292,7 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
     natives.response("response_raw_body", |lua, r, ()| {
         lua.create_string(&r.raw_body)
     })?;
+    natives.response("header_name", |_, _, name: String| Ok(known_name(name)))?;
     natives.response("response_header", |lua, r, name: LuaString| {
         match &r.edited_headers {
             Some(edited) => value_of(lua, &edited.headers, &name),
@@ -317,6 +318,10 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
         "put_response_headers",
         |_, r, (headers, all): (Table, bool)| {
             let map = to_map(&headers, "response.headers")?;
+            let map = map
+                .into_iter()
+                .map(|(name, value)| (known_name(name), value));
+            let map = map.collect();
             let edited = edited_headers(r);
             put_map(&mut edited.headers, map, all);
             Ok(())
@@ -326,6 +331,14 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
         edited_headers(r).multivalue_headers = to_header_list(&list)?;
         Ok(())
     })
+}
+
+/// A header's name as plugins know it, from any case.
+fn known_name(name: String) -> String {
+    match HeaderName::from_bytes(name.as_bytes()) {
+        Ok(known) => canonical_name(&known).into_owned(),
+        Err(_) => name,
+    }
 }
 
 fn edited_headers(response: &mut Response) -> &mut ResponseHeaders {

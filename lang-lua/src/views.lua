@@ -1,7 +1,7 @@
 -- What a hook sees: request, response, session, metadata, spec. Nothing is converted before
 -- it is read, and only what was touched is looked at after the hook.
--- Argument: the functions that the gateway provides.
-local native = ...
+-- Arguments: the functions that the gateway provides, and the code of the table `tyk`.
+local native, make_tyk = ...
 
 local type, error, tostring, setmetatable = type, error, tostring, setmetatable
 local next, rawget, rawset = next, rawget, rawset
@@ -9,8 +9,24 @@ local getmetatable, globals = getmetatable, _G
 
 local ended = " of a call that has ended"
 
--- The views of the call that goes on.
+-- The views of the call that goes on, and what was assigned to its maps. A new table with each
+-- call, so that what a plugin keeps of one call never shows or changes another's values.
 local live = {}
+
+local function live_request()
+  local request = live.request
+  if not request then
+    error("no request is being handled", 3)
+  end
+  return request
+end
+
+local renew_tyk = make_tyk(native, live_request)
+
+local function begin(views)
+  live = views
+  renew_tyk()
+end
 
 -- === fields: scalars are read each time, tables are kept in the view ===
 
@@ -42,14 +58,20 @@ local function keep(read)
   end
 end
 
--- === maps: a value is fetched when it is read, and what is assigned stays in the table ===
+-- === maps: a value is fetched when it is read, what is assigned is kept beside the map ===
 
 local fills = {}
 
+local function same(key)
+  return key
+end
+
 -- `one` fetches a value by key, `all` a table of all. Once a map has to be complete, because
--- it is listed or an entry is deleted, it becomes a plain table.
-local function map_meta(slot, one, all)
+-- it is listed or an entry is deleted, it becomes a plain table. `name_of` is for maps whose
+-- keys mean the same in any case; they keep `plain_meta`.
+local function map_meta(slot, one, all, name_of, plain_meta)
   local meta = {}
+  name_of = name_of or same
 
   local function check(map)
     if map ~= live[slot] then
@@ -59,10 +81,13 @@ local function map_meta(slot, one, all)
 
   fills[meta] = function(map)
     check(map)
-    local values = all()
-    setmetatable(map, nil)
+    local values, assigned = all(), live[meta]
+    setmetatable(map, plain_meta)
     for key, value in next, values do
-      if rawget(map, key) == nil then
+      rawset(map, key, value)
+    end
+    if assigned then
+      for key, value in next, assigned do
         rawset(map, key, value)
       end
     end
@@ -70,16 +95,28 @@ local function map_meta(slot, one, all)
 
   function meta.__index(map, key)
     check(map)
-    if type(key) == "string" then
+    key = name_of(key)
+    local assigned = live[meta]
+    local value = assigned and assigned[key]
+    if value ~= nil then
+      return value
+    elseif type(key) == "string" then
       return one(key)
     end
   end
 
   function meta.__newindex(map, key, value)
+    check(map)
+    key = name_of(key)
+    local assigned = live[meta]
     if value == nil then
       fills[meta](map)
+      rawset(map, key, nil)
+    elseif assigned then
+      assigned[key] = value
+    else
+      live[meta] = { [key] = value }
     end
-    rawset(map, key, value)
   end
 
   return meta
@@ -88,7 +125,7 @@ end
 local function map_reader(slot, meta)
   return function(view, field)
     local map = setmetatable({}, meta)
-    live[slot] = map
+    live[slot], live[meta] = map, nil
     rawset(view, field, map)
     return map
   end
@@ -99,8 +136,24 @@ local set_headers_meta =
 local add_params_meta =
   map_meta("parameters to add", native.add_param_value, native.add_params)
 local headers_meta = map_meta("request headers", native.get_header, native.headers)
-local response_headers_meta =
-  map_meta("response headers", native.response_header, native.response_headers)
+
+local function header_name(name)
+  return type(name) == "string" and native.header_name(name) or name
+end
+
+-- Response headers that were listed: still the same in any case.
+local listed_meta = {}
+
+function listed_meta.__index(map, name)
+  return rawget(map, header_name(name))
+end
+
+function listed_meta.__newindex(map, name, value)
+  rawset(map, header_name(name), value)
+end
+
+local response_headers_meta = map_meta("response headers", native.response_header,
+  native.response_headers, header_name, listed_meta)
 local metadata_meta = map_meta("metadata", native.metadata_value, function()
   return native.session_field("metadata")
 end)
@@ -266,23 +319,28 @@ end
 -- === taking back what the hook changed ===
 
 -- What was only added to is added; what was listed or assigned counts as a whole.
-local function put_map(meta, put)
+local function put_map(slot, meta, put)
   return function(map)
     if type(map) ~= "table" or getmetatable(map) ~= meta then
+      if type(map) == "table" then
+        complete(map)
+      end
       put(map, true)
-    elseif next(map) ~= nil then
-      put(map, false)
+    elseif map ~= live[slot] then
+      error("these are the " .. slot .. ended, 0)
+    elseif live[meta] then
+      put(live[meta], false)
     end
   end
 end
 
-local take_metadata = put_map(metadata_meta, native.put_metadata)
-local take_response_headers = put_map(response_headers_meta, native.put_response_headers)
+local take_metadata = put_map("metadata", metadata_meta, native.put_metadata)
+local take_response_headers = put_map("response headers", response_headers_meta, native.put_response_headers)
 
 local request_setters = {
-  set_headers = put_map(set_headers_meta, native.put_set_headers),
+  set_headers = put_map("headers to set", set_headers_meta, native.put_set_headers),
   delete_headers = native.put_delete_headers,
-  add_params = put_map(add_params_meta, native.put_add_params),
+  add_params = put_map("parameters to add", add_params_meta, native.put_add_params),
   extended_params = native.put_extended_params,
   delete_params = native.put_delete_params,
   return_overrides = native.put_return_overrides,
@@ -362,7 +420,7 @@ local function call_request_hook(name)
   local view = setmetatable({}, request_meta)
   local session_view = setmetatable({}, session_meta)
   local spec = setmetatable({}, spec_meta)
-  live.request, live.session, live["spec entries"] = view, session_view, spec
+  begin({ request = view, session = session_view, ["spec entries"] = spec })
   local request, session = handler(view, session_view, spec)
   if type(request) ~= "table" then
     wrong_return(name, 1, request, "request, session")
@@ -385,7 +443,7 @@ local function call_auth_hook(name)
   local view = setmetatable({}, request_meta)
   local session_view = setmetatable({}, session_meta)
   local spec = setmetatable({}, spec_meta)
-  live.request, live.session, live["spec entries"] = view, session_view, spec
+  begin({ request = view, session = session_view, ["spec entries"] = spec })
   -- As in the other languages, `metadata` is the session's own.
   local metadata_view = session_view.metadata
   local request, session, metadata = handler(view, session_view, metadata_view, spec)
@@ -406,6 +464,7 @@ local function call_auth_hook(name)
     native.make_session()
     take_session(session)
     if metadata and metadata ~= rawget(session, "metadata") then
+      complete(metadata)
       native.put_metadata(metadata, false)
     end
   end
@@ -416,10 +475,11 @@ local function call_response_hook(name)
   local view = setmetatable({}, request_meta)
   local response_view = setmetatable({}, response_meta)
   local session_view = setmetatable({}, session_meta)
-  local metadata_view = session_metadata(session_view, "metadata")
   local spec = setmetatable({}, spec_meta)
-  live.request, live.response, live.session = view, response_view, session_view
-  live["spec entries"] = spec
+  begin({
+    request = view, response = response_view, session = session_view, ["spec entries"] = spec,
+  })
+  local metadata_view = session_metadata(session_view, "metadata")
   local response = handler(view, response_view, session_view, metadata_view, spec)
   if type(response) ~= "table" then
     wrong_return(name, 1, response, "response")
@@ -432,54 +492,8 @@ local function call_response_hook(name)
 end
 
 local function call_event_handler(name, event, spec)
-  live = {}
+  begin({})
   handler_of(name)(event, spec)
 end
-
--- === the table `tyk` ===
-
-local tyk = { session = {} }
-globals.tyk = tyk
-
-local function current()
-  local request = live.request
-  if not request then
-    error("no request is being handled", 3)
-  end
-  return request
-end
-
-tyk.req = {
-  get_headers = function()
-    return current().headers
-  end,
-  get_header = function(name)
-    return current():get_header(name)
-  end,
-  set_header = function(name, value)
-    current():set_header(name, value)
-  end,
-  clear_header = function(name)
-    current():delete_header(name)
-  end,
-  -- There for plugins that call them; they never had a value.
-  start_time = function() end,
-  http_version = function() end,
-}
-
-function tyk.log(message, level)
-  native.log(tostring(message), level or "info")
-end
-
-function tyk.log_error(message)
-  native.log(tostring(message), "error")
-end
-
-function tyk.store_data(key, value, ttl)
-  return native.store_data(key, value, ttl or 0)
-end
-
-tyk.get_data = native.get_data
-tyk.trigger_event = native.trigger_event
 
 return call_request_hook, call_auth_hook, call_response_hook, call_event_handler, complete

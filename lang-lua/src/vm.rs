@@ -18,6 +18,7 @@ use crate::source::SourceFile;
 
 const SANDBOX: &str = include_str!("sandbox.lua");
 const VIEWS: &str = include_str!("views.lua");
+const TYK: &str = include_str!("tyk.lua");
 const CJSON: &str = include_str!("cjson.lua");
 
 /// Plugin code ready to run, on the thread that made it.
@@ -72,7 +73,7 @@ impl Vm {
             _,
             _,
             Function,
-        ) = own_chunk(lua, VIEWS).call(&natives)?;
+        ) = own_chunk(lua, VIEWS).call((&natives, own_chunk(lua, TYK)))?;
         own_chunk(lua, CJSON).call::<()>((natives, complete))?;
         let own_globals = global_functions(lua)?;
         Ok(Self {

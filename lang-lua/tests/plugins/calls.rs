@@ -1,0 +1,134 @@
+//! What one call leaves for the next, and how its changes are put together.
+
+use crate::plugin::Fixture;
+use coprocess_core::{DispatchError, HookType, Object, Response, Session};
+use http::{HeaderMap, HeaderValue};
+
+const KEEP: &str = "\
+local kept
+function keep(request, session)
+  kept = { request.headers, request.set_headers, session.metadata, request }
+  tyk.session.user, tyk.header = 'ada', 'h'
+  global = 'g'
+  return request, session
+end
+function keep_and_fail(request, session)
+  keep(request, session)
+  error('no more')
+end
+function clean(request)
+  assert(next(tyk.session) == nil and tyk.header == nil and tyk.req)
+  return request
+end
+local function refused(read)
+  local ok, problem = pcall(read)
+  assert(not ok and tostring(problem):find('that has ended', 1, true), tostring(problem))
+end
+function stale(request)
+  refused(function() return kept[1].Host end)
+  refused(function() return pairs(kept[1]) end)
+  refused(function() kept[2].X = 'x' end)
+  refused(function() return kept[3].user end)
+  refused(function() return kept[4].url end)
+  return request
+end
+function returns_stale(request)
+  request.set_headers = kept[2]
+  return request
+end";
+
+#[test]
+fn what_a_plugin_notes_in_tyk_is_of_one_call() {
+    let fixture = Fixture::new(KEEP);
+    fixture.run("keep").unwrap();
+    fixture.run("clean").unwrap();
+    fixture.run("keep_and_fail").unwrap_err();
+    fixture.run("clean").unwrap();
+}
+
+#[test]
+fn views_end_with_their_call() {
+    let fixture = Fixture::new(KEEP);
+    fixture.run("keep").unwrap();
+    fixture.run("stale").unwrap();
+    fixture.run("keep_and_fail").unwrap_err();
+    fixture.run("stale").unwrap();
+    match fixture.run("returns_stale") {
+        Err(DispatchError::Raised { message }) => assert!(message.contains("ended"), "{message}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn response_hook(body: &str) -> Object {
+    let fixture = Fixture::new(&format!("function hook(request, response)\n{body}\nend"));
+    let mut object = fixture.object("hook", HookType::Response);
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("text/plain"));
+    headers.insert("server", HeaderValue::from_static("s"));
+    object.response = Some(Response {
+        status_code: 200,
+        headers,
+        edited_headers: None,
+        raw_body: bytes::Bytes::new(),
+        raw_body_only: false,
+    });
+    match fixture.dispatch(object) {
+        Ok(object) => object,
+        Err(error) => panic!("{body}: {error}"),
+    }
+}
+
+#[test]
+fn response_headers_are_the_same_in_any_case() {
+    for body in [
+        "response.headers['content-type'] = 'x' response.headers['server'] = nil",
+        "response.headers['server'] = nil response.headers['CONTENT-TYPE'] = 'x'",
+        "for name in pairs(response.headers) do end\n\
+         response.headers['SERVER'] = nil response.headers['content-type'] = 'x'\n\
+         assert(response.headers['Content-type'] == 'x')",
+        "response.headers['content-type'] = 'x' assert(response.headers['Content-Type'] == 'x')\n\
+         for name in pairs(response.headers) do\n\
+         if name:lower() == 'server' then response.headers[name] = nil end end",
+        "response.headers = { ['content-type'] = 'x' }",
+    ] {
+        let object = response_hook(&format!("{body}\nreturn response"));
+        let edited = object.response.unwrap().edited_headers.unwrap().headers;
+        let edited: Vec<_> = edited.into_iter().collect();
+        let expected = [("Content-Type".to_owned(), "x".to_owned())];
+        assert_eq!(edited, expected, "{body}");
+    }
+}
+
+#[test]
+fn what_was_assigned_can_be_deleted() {
+    for body in [
+        "metadata.a = 'x' metadata.a = nil",
+        "metadata.b = 'y' metadata.a = 'x' metadata.a = nil metadata.a = nil",
+        "metadata.a = nil metadata.a = 'x' metadata.a = nil",
+    ] {
+        let code = format!(
+            "function hook(request, session)\nlocal metadata = session.metadata\n{body}\n\
+             assert(metadata.a == nil and metadata.kept == 'k')\nreturn request, session\nend"
+        );
+        let fixture = Fixture::new(&code);
+        let mut object = fixture.object("hook", HookType::Pre);
+        let mut session = Session::default();
+        for (key, value) in [("a", "1"), ("kept", "k")] {
+            session.metadata.insert(key.to_owned(), value.to_owned());
+        }
+        object.session = Some(Box::new(session));
+        let object = fixture.dispatch(object).unwrap();
+        let metadata = &object.session.unwrap().metadata;
+        assert!(!metadata.contains_key("a"), "{body}");
+        assert_eq!(metadata["kept"], "k", "{body}");
+    }
+}
+
+#[test]
+fn a_view_can_be_assigned_where_another_is_expected() {
+    let fixture = Fixture::new(
+        "function hook(request) request.set_headers = request.headers return request end",
+    );
+    let object = fixture.run("hook").unwrap();
+    assert_eq!(object.request.set_headers["X-Request-Id"], "id-1");
+}
