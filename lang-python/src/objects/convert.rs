@@ -27,7 +27,13 @@ pub(crate) fn scalar(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
 /// A part with parts of its own as a Python object.
 pub(crate) fn child(py: Python<'_>, kind: Kind, value: Value) -> PyResult<Py<PyAny>> {
     Ok(match value {
-        Value::Map(map) => Py::new(py, StringMapView::new(map))?.into_any(),
+        Value::Map(map) => {
+            let view = match kind {
+                Kind::Headers => StringMapView::of_headers(map),
+                _ => StringMapView::new(map),
+            };
+            Py::new(py, view)?.into_any()
+        }
         Value::Strings(items) => {
             Py::new(py, RepeatedScalar::new(Scalars::Texts(items)))?.into_any()
         }

@@ -1,8 +1,10 @@
 //! Maps: text by text, and messages by text.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use coprocess_core::{Spec, StringMap};
+use coprocess_core::{Spec, StringMap, canonical_name};
+use http::HeaderName;
 use indexmap::IndexMap;
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -14,7 +16,11 @@ use super::{classes, convert, gone};
 
 /// `map<string, string>`: a key that is missing reads as empty text, and is there then.
 #[pyclass(name = "StringMap", module = "_tyk_native", mapping)]
-pub(crate) struct StringMapView(Content);
+pub(crate) struct StringMapView {
+    content: Content,
+    /// The keys are names of headers: all ways to write one mean the same entry.
+    is_headers: bool,
+}
 
 enum Content {
     Gone,
@@ -25,24 +31,44 @@ enum Content {
 
 impl StringMapView {
     pub(crate) fn new(map: StringMap) -> Self {
-        Self(Content::Own(map))
+        Self::with(Content::Own(map), false)
+    }
+
+    pub(crate) fn of_headers(map: StringMap) -> Self {
+        Self::with(Content::Own(map), true)
     }
 
     pub(crate) fn of_spec(spec: Arc<Spec>) -> Self {
-        Self(Content::Spec(spec))
+        Self::with(Content::Spec(spec), false)
+    }
+
+    fn with(content: Content, is_headers: bool) -> Self {
+        Self {
+            content,
+            is_headers,
+        }
+    }
+
+    /// The key as the map has it.
+    fn key<'a>(&self, key: &'a str) -> Cow<'a, str> {
+        if self.is_headers {
+            header_key(key)
+        } else {
+            Cow::Borrowed(key)
+        }
     }
 
     /// The map as one of its own, to be changed.
     pub(crate) fn map(&mut self) -> PyResult<&mut StringMap> {
-        if let Content::Spec(spec) = &self.0 {
+        if let Content::Spec(spec) = &self.content {
             let entries = spec.entries();
-            self.0 = Content::Own(
+            self.content = Content::Own(
                 entries
                     .map(|(key, value)| (key.to_owned(), value.to_owned()))
                     .collect(),
             );
         }
-        match &mut self.0 {
+        match &mut self.content {
             Content::Own(map) => Ok(map),
             Content::Gone | Content::Spec(_) => Err(gone()),
         }
@@ -55,12 +81,13 @@ impl StringMapView {
             return Ok(map.clone());
         }
         let map = std::mem::take(map);
-        self.0 = Content::Gone;
+        self.content = Content::Gone;
         Ok(map)
     }
 
     fn find(&self, key: &str) -> PyResult<Option<&str>> {
-        match &self.0 {
+        let key = &*self.key(key);
+        match &self.content {
             Content::Gone => Err(gone()),
             Content::Own(map) => Ok(map.get(key).map(String::as_str)),
             Content::Spec(spec) => Ok(spec
@@ -77,18 +104,21 @@ impl StringMapView {
         if let Some(value) = self.find(key)? {
             return Ok(value.to_owned());
         }
-        self.map()?.insert(key.to_owned(), String::new());
+        let key = self.key(key).into_owned();
+        self.map()?.insert(key, String::new());
         Ok(String::new())
     }
 
     fn __setitem__(&mut self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let (key, value) = (convert::text(key)?, convert::text(value)?);
+        let key = self.key(&key).into_owned();
         self.map()?.insert(key, value);
         Ok(())
     }
 
     fn __delitem__(&mut self, key: &str) -> PyResult<()> {
-        match self.map()?.shift_remove(key) {
+        let own = self.key(key);
+        match self.map()?.shift_remove(&*own) {
             Some(_) => Ok(()),
             None => Err(PyKeyError::new_err(key.to_owned())),
         }
@@ -133,7 +163,8 @@ impl StringMapView {
 
     #[pyo3(signature = (key, *default))]
     fn pop(&mut self, py: Python<'_>, key: &str, default: Vec<Py<PyAny>>) -> PyResult<Py<PyAny>> {
-        match self.map()?.shift_remove(key) {
+        let own = self.key(key);
+        match self.map()?.shift_remove(&*own) {
             Some(value) => Ok(value.into_pyobject(py)?.into_any().unbind()),
             None => default
                 .into_iter()
@@ -144,7 +175,8 @@ impl StringMapView {
 
     #[pyo3(signature = (key, default = ""))]
     fn setdefault(&mut self, key: &str, default: &str) -> PyResult<String> {
-        let entry = self.map()?.entry(key.to_owned());
+        let key = self.key(key).into_owned();
+        let entry = self.map()?.entry(key);
         Ok(entry.or_insert_with(|| default.to_owned()).clone())
     }
 
@@ -165,7 +197,11 @@ impl StringMapView {
             .flatten()
         {
             let entries = convert::string_map(source)?;
-            slf.try_borrow_mut()?.map()?.extend(entries);
+            let mut this = slf.try_borrow_mut()?;
+            for (key, value) in entries {
+                let key = this.key(&key).into_owned();
+                this.map()?.insert(key, value);
+            }
         }
         Ok(())
     }
@@ -194,14 +230,25 @@ impl StringMapView {
     }
 
     fn __repr__(&mut self, py: Python<'_>) -> PyResult<String> {
-        match self.0 {
+        match self.content {
             Content::Gone => Ok("<map of a hook that has ended>".to_owned()),
             _ => Ok(self.copy(py)?.repr()?.to_string()),
         }
     }
 
     fn __deepcopy__(&mut self, _memo: &Bound<'_, PyAny>) -> PyResult<StringMapView> {
-        Ok(StringMapView::new(self.content(true)?))
+        Ok(Self::with(
+            Content::Own(self.content(true)?),
+            self.is_headers,
+        ))
+    }
+}
+
+/// A header's name as plugins know it; text that is no name stays as it is.
+pub(crate) fn header_key(key: &str) -> Cow<'_, str> {
+    match HeaderName::from_bytes(key.as_bytes()) {
+        Ok(name) => canonical_name(&name),
+        Err(_) => Cow::Borrowed(key),
     }
 }
 

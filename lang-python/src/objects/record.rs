@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Float,
     Bool,
     Map,
+    /// A map whose keys are names of headers.
+    Headers,
     Strings,
     Doubles,
     Message(Class),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use coprocess_core::{Header, Response, ResponseHeaders, StringMap};
 use http::HeaderMap;
 
+use super::map::header_key;
 use super::record::{Class, FieldInfo, Fields, Kind, Record, Value};
 
 const STATUS_CODE: u8 = 1;
@@ -106,7 +107,7 @@ impl Fields for ResponseRecord {
         field(STATUS_CODE, "status_code", Kind::Int32),
         field(RAW_BODY, "raw_body", Kind::Bytes),
         field(BODY, "body", Kind::Text),
-        field(HEADERS, "headers", Kind::Map),
+        field(HEADERS, "headers", Kind::Headers),
         field(
             MULTIVALUE_HEADERS,
             "multivalue_headers",
@@ -148,7 +149,12 @@ impl Fields for ResponseRecord {
             (HEADERS, Value::Map(headers)) => self.headers = Some(headers),
             (MULTIVALUE_HEADERS, Value::Messages(items)) => {
                 let headers = items.into_iter().filter_map(|item| match item {
-                    Record::Header(header) => Some(header),
+                    // Under the name that the other form has it by, or the two are taken
+                    // for two headers.
+                    Record::Header(header) => Some(Header {
+                        key: header_key(&header.key).into_owned(),
+                        ..header
+                    }),
                     _ => None,
                 });
                 self.multivalue_headers = Some(headers.collect());

@@ -200,6 +200,40 @@ fn a_hook_without_the_response_leaves_it_as_it_is() {
 }
 
 #[test]
+fn response_headers_are_one_whatever_the_case_of_their_names() {
+    let plugin = load_functions(
+        "@Hook\ndef edit(request, response, session, metadata, spec):\n    headers = response.headers\n    headers['content-type'] = headers['CONTENT-TYPE'] + '; charset=utf-8'\n    del headers['x-remove']\n    headers.pop('X-remove-Too')\n    headers.update({'x-NEW': 'new'})\n    assert 'x-new' in headers and headers.get('X-new') == 'new'\n    response.multivalue_headers.add(key='x-many', values=['1', '2'])\n    return response\n",
+    );
+    let mut headers = http::HeaderMap::new();
+    for name in ["content-type", "x-remove", "x-remove-too"] {
+        headers.append(name, http::HeaderValue::from_static("text/plain"));
+    }
+    let mut given = object(plugin.as_ref(), "edit");
+    given.response = Some(Response {
+        status_code: 200,
+        headers,
+        edited_headers: None,
+        raw_body: bytes::Bytes::new(),
+        raw_body_only: false,
+    });
+    let response = run(shared(), given).unwrap().response.unwrap();
+    let edited = response.edited_headers.unwrap();
+    let left: Vec<_> = edited.headers.iter().collect();
+    let expected = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("X-New", "new"),
+    ];
+    assert!(
+        left.iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .eq(expected),
+        "{left:?}"
+    );
+    let last = edited.multivalue_headers.last().unwrap();
+    assert_eq!(last.key, "X-Many");
+}
+
+#[test]
 fn async_hooks_run_to_their_end_and_may_not_wait() {
     let plugin = load_functions(
         "import asyncio\n\
