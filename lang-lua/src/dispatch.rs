@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coprocess_core::{DispatchError, Host, LogLevel, Object};
 
@@ -21,6 +21,13 @@ const RESISTANCE: Duration = Duration::from_millis(150);
 /// Fewer cuts than this in that time are one long call of a function in C.
 const CUTS: u32 = 3;
 
+/// What a plugin's files may take at least, however short its hooks' time limit is: a VM that
+/// cannot be made within one request is never made.
+const LEAST_BUILD: Duration = Duration::from_millis(50);
+
+/// How long a thread answers for a plugin whose files failed without running them again.
+const RETRY: Duration = Duration::from_secs(2);
+
 /// What all threads share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
@@ -30,6 +37,7 @@ pub(crate) struct Shared {
 /// The VMs of one thread.
 struct Vms {
     entries: Vec<Entry>,
+    failed: Vec<Failed>,
     /// The value of [`DROPPED`] when this thread last looked for VMs to drop.
     swept: u64,
 }
@@ -40,8 +48,17 @@ struct Entry {
     vm: Rc<Vm>,
 }
 
+/// A VM that could not be made.
+struct Failed {
+    id: u64,
+    until: Instant,
+    text: String,
+}
+
 thread_local! {
-    static VMS: RefCell<Vms> = const { RefCell::new(Vms { entries: Vec::new(), swept: 0 }) };
+    static VMS: RefCell<Vms> = const {
+        RefCell::new(Vms { entries: Vec::new(), failed: Vec::new(), swept: 0 })
+    };
 }
 
 /// Runs the object's hook and gives the object back with what the hook changed.
@@ -53,7 +70,8 @@ pub(crate) fn dispatch(shared: &Shared, object: Object) -> Result<Object, Dispat
     if hook.code.disabled.load(Ordering::Relaxed) {
         return Err(DispatchError::Disabled(disabled_text(&hook.code)));
     }
-    let vm = vm_for(shared, &hook.code, object.time_limit)?;
+    let build_limit = object.time_limit.max(LEAST_BUILD);
+    let vm = vm_for(shared, &hook.code, build_limit.min(shared.options.burst))?;
     let limit = object.time_limit.min(shared.options.burst);
     let (hook_type, index) = (object.hook_type, hook.index);
     vm.calls.put(object);
@@ -70,7 +88,7 @@ pub(crate) fn dispatch(shared: &Shared, object: Object) -> Result<Object, Dispat
     }
 }
 
-/// This thread's VM of a plugin; made at its first call here.
+/// This thread's VM of a plugin; made at its first call here, within `limit`.
 pub(crate) fn vm_for(
     shared: &Shared,
     code: &Arc<Code>,
@@ -84,7 +102,15 @@ pub(crate) fn vm_for(
         if let Some(entry) = vms.entries.iter().find(|entry| entry.id == code.id) {
             return Ok(Rc::clone(&entry.vm));
         }
-        let vm = Rc::new(build(shared, code, limit)?);
+        vms.check_failed(code)?;
+        let vm = build(shared, code, limit).inspect_err(|error| {
+            vms.failed.push(Failed {
+                id: code.id,
+                until: Instant::now() + RETRY,
+                text: error.to_string(),
+            });
+        })?;
+        let vm = Rc::new(vm);
         vms.entries.push(Entry {
             id: code.id,
             code: Arc::downgrade(code),
@@ -100,8 +126,11 @@ fn build(shared: &Shared, code: &Arc<Code>, limit: Duration) -> Result<Vm, Dispa
     };
     let mut vm = Vm::new(&shared.options, &shared.host, &code.files).map_err(unavailable)?;
     vm.set_functions(&code.functions).map_err(unavailable)?;
+    let began = Instant::now();
     for file in &*code.files {
-        vm.run_file(file, limit)
+        // One limit for all of them: the thread has other requests.
+        let left = limit.saturating_sub(began.elapsed());
+        vm.run_file(file, left)
             .map_err(|failure| dispatch_error(shared, code, failure, limit))?;
     }
     Ok(vm)
@@ -182,6 +211,21 @@ impl Vms {
             self.entries.retain(|entry| entry.code.strong_count() > 0);
         }
     }
+
+    fn check_failed(&mut self, code: &Code) -> Result<(), DispatchError> {
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        self.failed.retain(|failed| failed.until > now);
+        match self.failed.iter().find(|failed| failed.id == code.id) {
+            Some(failed) => Err(DispatchError::Unavailable(format!(
+                "`{}` failed to start a moment ago: {}",
+                code.name, failed.text
+            ))),
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -189,7 +233,9 @@ mod tests {
     use super::*;
     use coprocess_core::{HookType, HostError, Plugin, PluginSource, SourceKind};
 
-    struct Quiet;
+    /// Its `get_data` takes as many milliseconds as this says.
+    #[derive(Default)]
+    struct Quiet(std::sync::atomic::AtomicU64);
 
     impl Host for Quiet {
         fn log(&self, _level: LogLevel, _source: &str, _message: &str) {}
@@ -198,8 +244,58 @@ mod tests {
             Ok(())
         }
         fn get_data(&self, _key: &str) -> Result<Option<bytes::Bytes>, HostError> {
+            std::thread::sleep(Duration::from_millis(self.0.load(Ordering::SeqCst)));
             Ok(None)
         }
+    }
+
+    fn shared(host: &Arc<Quiet>) -> Shared {
+        crate::raw::interrupt::start().unwrap();
+        Shared {
+            options: Options::default(),
+            host: Arc::<Quiet>::clone(host),
+        }
+    }
+
+    /// Loads a plugin as often as it is called.
+    fn loader(shared: &Shared, name: &str, files: &[(&str, &str)]) -> impl Fn() -> Arc<dyn Plugin> {
+        let root = std::env::temp_dir().join(format!("lang-lua-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&root).unwrap();
+        for (file, code) in files {
+            std::fs::write(root.join(file), code).unwrap();
+        }
+        let source = PluginSource {
+            name: "plugin".to_owned(),
+            root,
+            files: files.iter().map(|(file, _)| file.into()).collect(),
+            kind: SourceKind::Directory,
+        };
+        move || crate::plugin::load(&source, &shared.options, &shared.host).unwrap()
+    }
+
+    #[test]
+    fn all_files_of_a_vm_share_one_limit_and_a_failure_is_not_repeated() {
+        let host = Arc::new(Quiet::default());
+        let shared = shared(&host);
+        let slow = "tyk.get_data('k') for i = 1, 100 do end function hook() end";
+        let files = [("a.lua", slow), ("b.lua", slow), ("c.lua", slow)];
+        let plugin = loader(&shared, "builds", &files)();
+        let hook = plugin.hook("hook", HookType::Pre).unwrap();
+        let code = &hook.get::<LuaHook>().unwrap().code;
+        // Each of them would be in time.
+        host.0.store(80, Ordering::SeqCst);
+        let limit = Duration::from_millis(150);
+        let error = vm_for(&shared, code, limit).map(drop).unwrap_err();
+        assert!(matches!(error, DispatchError::TimeLimit { .. }), "{error}");
+        host.0.store(0, Ordering::SeqCst);
+        let limit = Duration::from_secs(5);
+        let error = vm_for(&shared, code, limit)
+            .map(drop)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("failed to start a moment ago"), "{error}");
+        VMS.with_borrow_mut(|vms| vms.failed[0].until = Instant::now());
+        vm_for(&shared, code, limit).map(drop).unwrap();
     }
 
     #[test]
@@ -216,23 +312,9 @@ mod tests {
 
     #[test]
     fn a_vm_goes_when_its_plugin_is_gone() {
-        crate::raw::interrupt::start().unwrap();
-        let shared = Shared {
-            options: Options::default(),
-            host: Arc::new(Quiet),
-        };
-        let root = std::env::temp_dir().join(format!("lang-lua-vms-{}", std::process::id()));
-        std::fs::create_dir_all(&root).unwrap();
-        std::fs::write(root.join("plugin.lua"), "function hook() end").unwrap();
-        let source = PluginSource {
-            name: "plugin".to_owned(),
-            root: root.clone(),
-            files: vec!["plugin.lua".into()],
-            kind: SourceKind::Directory,
-        };
-        let load = || -> Arc<dyn Plugin> {
-            crate::plugin::load(&source, &shared.options, &shared.host).unwrap()
-        };
+        let host = Arc::new(Quiet::default());
+        let shared = shared(&host);
+        let load = loader(&shared, "vms", &[("plugin.lua", "function hook() end")]);
         let limit = Duration::from_secs(5);
         for _ in 0..20 {
             let plugin = load();
@@ -243,6 +325,5 @@ mod tests {
             // The one in use, and none of those before it.
             assert_eq!(VMS.with_borrow(|vms| vms.entries.len()), 1);
         }
-        std::fs::remove_dir_all(root).unwrap();
     }
 }
