@@ -136,8 +136,10 @@ impl Slot {
         debug_assert!(is_running(run), "a slot is entered once at a time");
         let limit_ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
         self.state.limit_ms.store(limit_ms, Ordering::Relaxed);
-        self.state.run.store(run, Ordering::Release);
-        if self.shared.asleep.load(Ordering::Relaxed) {
+        // Pairs with the watchdog, which says that it sleeps and then looks: one of the two
+        // sees the other.
+        self.state.run.store(run, Ordering::SeqCst);
+        if self.shared.asleep.load(Ordering::SeqCst) {
             self.thread.unpark();
         }
         run
@@ -175,22 +177,45 @@ fn watch(shared: &Shared, callback: &Callback) {
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle = 0;
     while !shared.stopped.load(Ordering::SeqCst) {
-        adopt_new_slots(shared, &mut seen);
-        seen.retain(|slot| slot.state.strong_count() > 0);
-        let mut busy = false;
-        for slot in &mut seen {
-            busy |= look(slot, callback);
-        }
-        idle = if busy { 0 } else { idle + 1 };
+        idle = if look_at_all(shared, &mut seen, callback) {
+            0
+        } else {
+            idle + 1
+        };
         if idle < IDLE_TICKS {
             thread::park_timeout(TICK);
-        } else {
-            shared.asleep.store(true, Ordering::SeqCst);
-            thread::park_timeout(IDLE_SLEEP);
-            shared.asleep.store(false, Ordering::SeqCst);
+            continue;
+        }
+        if sleep(shared, || look_at_all(shared, &mut seen, callback)) {
             idle = IDLE_TICKS - 1;
+        } else {
+            idle = 0;
         }
     }
+}
+
+/// Sleeps until a run wakes this thread; says whether it slept at all.
+///
+/// What began between the last look and the moment where the others know of the sleep has
+/// woken nobody, so there is one more look in between.
+fn sleep(shared: &Shared, look_again: impl FnOnce() -> bool) -> bool {
+    shared.asleep.store(true, Ordering::SeqCst);
+    let busy = look_again();
+    if !busy && !shared.stopped.load(Ordering::SeqCst) {
+        thread::park_timeout(IDLE_SLEEP);
+    }
+    shared.asleep.store(false, Ordering::SeqCst);
+    !busy
+}
+
+fn look_at_all(shared: &Shared, seen: &mut Vec<Seen>, callback: &Callback) -> bool {
+    adopt_new_slots(shared, seen);
+    seen.retain(|slot| slot.state.strong_count() > 0);
+    let mut busy = false;
+    for slot in seen {
+        busy |= look(slot, callback);
+    }
+    busy
 }
 
 fn adopt_new_slots(shared: &Shared, seen: &mut Vec<Seen>) {
@@ -209,7 +234,7 @@ fn look(slot: &mut Seen, callback: &Callback) -> bool {
     let Some(state) = slot.state.upgrade() else {
         return false;
     };
-    let run = state.run.load(Ordering::Acquire);
+    let run = state.run.load(Ordering::SeqCst);
     if run != slot.run {
         let began = run != 0;
         slot.run = run;
@@ -276,6 +301,28 @@ mod tests {
             slot.leave();
         }
         assert!(inbox.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_run_that_begins_before_the_sleep_is_known_is_seen() {
+        let watchdog = Watchdog::start("test-watchdog", |_| ()).unwrap();
+        let slot = watchdog.slot(0);
+        let shared = Shared {
+            slots: Mutex::new(vec![Arc::downgrade(&slot.state)]),
+            asleep: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        };
+        let callback: Callback = Box::new(|_| ());
+        let mut seen = Vec::new();
+        assert!(!look_at_all(&shared, &mut seen, &callback));
+        // Here the run wakes nobody, since nobody is known to sleep.
+        slot.enter(SHORT);
+        let began = Instant::now();
+        assert!(!sleep(&shared, || look_at_all(
+            &shared, &mut seen, &callback
+        )));
+        assert!(began.elapsed() < IDLE_SLEEP / 2);
+        slot.leave();
     }
 
     #[test]
