@@ -1,5 +1,6 @@
 """The Python half of the host: loads plugin code, finds its hooks, tells what went wrong."""
 
+import _imp
 import gc
 import importlib
 import importlib.abc
@@ -53,12 +54,27 @@ def _raise_again(frame, event, arg):
 def relent():
     """Called when a hook that was cut has ended, on its thread."""
     sys.settrace(None)
-    # A cut may arrive between taking a lock of `logging` and the `try` that gives it back.
-    # Nothing of this thread is inside of that module any more, but all plugins use it.
+    # A cut may arrive between taking a lock and the `try` that gives it back. Nothing of
+    # this thread is inside of these modules any more, but all plugins use them.
     handlers = [reference() for reference in list(logging._handlerList)]
     for lock in [logging._lock, *(getattr(handler, "lock", None) for handler in handlers)]:
         is_owned = getattr(lock, "_is_owned", None)
         while is_owned is not None and is_owned():
+            lock.release()
+    _give_back_import_locks()
+
+
+def _give_back_import_locks():
+    try:
+        while True:
+            _imp.release_lock()
+    except RuntimeError:
+        # It is not this thread's any more, as it should be.
+        pass
+    own = threading.get_ident()
+    for reference in list(importlib._bootstrap._module_locks.values()):
+        lock = reference()
+        while getattr(lock, "owner", None) == own:
             lock.release()
 
 

@@ -55,6 +55,8 @@ class Judgement:
                 names -= {"open"}
             if names:
                 self.waiting.add(name)
+            if _has_power(part):
+                self.waiting.add(name)
             for imported, level in _imports(part):
                 root = imported.partition(".")[0]
                 if level or root in self.names:
@@ -109,6 +111,12 @@ def _code_within(code):
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _code_within(constant)
+
+
+def _has_power(code):
+    """Whether code uses `**`, which takes as long as its numbers are large."""
+    steps = dis.get_instructions(code)
+    return any("POWER" in step.opname or step.argrepr in ("**", "**=") for step in steps)
 
 
 def _imports(code):

@@ -218,6 +218,9 @@ fn a_hook_whose_code_may_wait_stays_on_threads() {
             "import re, threading\nfrom tyk.decorators import *\nCLIENT = re.compile('(a+)+$')\n@Hook\ndef hook(request, session, spec):\n    CLIENT.match('b')\n{tells}"
         ),
         format!(
+            "import threading\nfrom tyk.decorators import *\ndef later(n): return 3 ** n\n@Hook\ndef hook(request, session, spec):\n{tells}"
+        ),
+        format!(
             "import hashlib, threading\nfrom tyk.decorators import *\ndef later(): hashlib.scrypt\n@Hook\ndef hook(request, session, spec):\n{tells}"
         ),
     ];

@@ -199,6 +199,32 @@ fn a_lock_that_a_cut_leaves_in_the_logging_module_stops_nobody() {
 }
 
 #[test]
+fn a_lock_that_a_cut_leaves_in_an_import_stops_nobody() {
+    for taken in [
+        "importlib._bootstrap._get_module_lock('colorsys')",
+        "importlib._bootstrap._ImportLockContext()",
+    ] {
+        let enter = if taken.contains("Context") {
+            "__enter__"
+        } else {
+            "acquire"
+        };
+        let error = cut(&format!(
+            "import importlib\nkept = {taken}\nkept.{enter}()\nwhile True: pass"
+        ));
+        assert!(matches!(error, DispatchError::TimeLimit { .. }), "{error}");
+        std::thread::sleep(LIMIT);
+        check_body(
+            "import sys, threading\nsys.modules.pop('colorsys', None)\ndone = []\n\
+             def imports():\n    import colorsys\n    done.append(1)\n\
+             thread = threading.Thread(target=imports, daemon=True)\n\
+             thread.start(); thread.join(3)\n\
+             assert done",
+        );
+    }
+}
+
+#[test]
 fn who_holds_the_gateways_log_handler_stops_nobody() {
     check_body(&format!(
         "import logging\n\
