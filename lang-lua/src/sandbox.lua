@@ -274,9 +274,15 @@ do
     return concat(pieces), count
   end
 
+  -- Signs for captures may stand for nothing, so that no memory limit ends the work on them.
+  local function is_slow_template(text, replacement)
+    return type(text) == "string" and type(replacement) == "string"
+      and #text * #replacement > most_meetings and find(replacement, "%", 1, true)
+  end
+
   function string.gsub(text, pattern, replacement, most)
     local kind = type(replacement)
-    if is_slow(text, pattern)
+    if (is_slow(text, pattern) or is_slow_template(text, replacement))
       and (kind == "string" or kind == "number" or kind == "table" or kind == "function") then
       return slow_gsub(text, pattern, replacement, most or huge)
     end
@@ -290,8 +296,27 @@ do
   local gsub, sort, format = string.gsub, table.sort, string.format
   local resume, wrap = coroutine.resume, coroutine.wrap
 
+  -- Tables and functions in C would be asked without an instruction where a cut can come.
+  local function looked_up(values)
+    return function(key)
+      return values[key]
+    end
+  end
+
+  local function called(body)
+    return function(...)
+      return body(...)
+    end
+  end
+
   function string.gsub(text, pattern, replacement, limit)
-    if type(replacement) == "table" or type(replacement) == "function" then check() end
+    local kind = type(replacement)
+    if kind == "table" or kind == "function" then
+      check()
+      if type(text) == "string" and #text > 1e5 then
+        replacement = kind == "table" and looked_up(replacement) or called(replacement)
+      end
+    end
     return gsub(text, pattern, replacement, limit)
   end
 
@@ -316,8 +341,12 @@ do
 
   function table.sort(list, before)
     check()
-    if before == nil and type(list) == "table" and not is_quick(list) then
-      before = less
+    if type(list) == "table" and not is_quick(list) then
+      if before == nil then
+        before = less
+      elseif type(before) == "function" then
+        before = called(before)
+      end
     end
     return sort(list, before)
   end
