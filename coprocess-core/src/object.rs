@@ -104,6 +104,25 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request without a body, as no hook has seen it yet.
+    pub fn new(method: Method, uri: Uri, headers: HeaderMap) -> Self {
+        Self {
+            headers,
+            set_headers: StringMap::new(),
+            delete_headers: Vec::new(),
+            uri,
+            url: None,
+            add_params: StringMap::new(),
+            extended_params: StringMap::new(),
+            delete_params: Vec::new(),
+            return_overrides: ReturnOverrides::default(),
+            method,
+            scheme: "http",
+            raw_body: Bytes::new(),
+            raw_body_only: false,
+        }
+    }
+
     /// Path and query as the hook sees them.
     pub fn url(&self) -> &str {
         self.url.as_deref().unwrap_or_else(|| self.request_uri())
@@ -294,21 +313,7 @@ mod tests {
     use super::*;
 
     fn request(uri: &str) -> Request {
-        Request {
-            headers: HeaderMap::new(),
-            set_headers: StringMap::new(),
-            delete_headers: Vec::new(),
-            uri: uri.parse().unwrap(),
-            url: None,
-            add_params: StringMap::new(),
-            extended_params: StringMap::new(),
-            delete_params: Vec::new(),
-            return_overrides: ReturnOverrides::default(),
-            method: Method::GET,
-            scheme: "http",
-            raw_body: Bytes::new(),
-            raw_body_only: false,
-        }
+        Request::new(Method::GET, uri.parse().unwrap(), HeaderMap::new())
     }
 
     #[test]

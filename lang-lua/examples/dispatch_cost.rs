@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coprocess_core::{
     CoProcessLanguage, HookType, Host, HostError, InitContext, LogLevel, Object, Plugin,
-    PluginSource, Request, Response, ReturnOverrides, Session, SourceKind, Spec, StringMap,
+    PluginSource, Request, Response, Session, SourceKind, Spec, StringMap,
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
 
@@ -168,19 +168,8 @@ fn object(plugin: &dyn Plugin, name: &str, hook_type: HookType) -> Object {
         hook_name: name.into(),
         hook: plugin.hook(name, hook_type).expect("the function exists"),
         request: Request {
-            headers,
-            set_headers: StringMap::new(),
-            delete_headers: Vec::new(),
-            uri: Uri::from_static("/things/1?a=b"),
-            url: None,
-            add_params: StringMap::new(),
-            extended_params: StringMap::new(),
-            delete_params: Vec::new(),
-            return_overrides: ReturnOverrides::default(),
-            method: Method::GET,
-            scheme: "http",
             raw_body: json_of_4_kib(),
-            raw_body_only: false,
+            ..Request::new(Method::GET, Uri::from_static("/things/1?a=b"), headers)
         },
         session: matches!(hook_type, HookType::Post | HookType::Response)
             .then(|| Box::new(session)),

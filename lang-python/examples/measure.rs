@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coprocess_core::{
     CoProcessLanguage, HookType, Host, HostError, InitContext, LogLevel, Object, Plugin,
-    PluginSource, Request, ReturnOverrides, Session, SourceKind, Spec, StringMap,
+    PluginSource, Request, Session, SourceKind, Spec, StringMap,
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use lang_python::PythonLanguage;
@@ -240,21 +240,7 @@ fn object(hook: &coprocess_core::Hook, name: &str) -> Object {
         hook_type: HookType::Pre,
         hook_name: name.into(),
         hook: hook.clone(),
-        request: Request {
-            headers,
-            set_headers: StringMap::new(),
-            delete_headers: Vec::new(),
-            uri: Uri::from_static("/things/1?a=1"),
-            url: None,
-            add_params: StringMap::new(),
-            extended_params: StringMap::new(),
-            delete_params: Vec::new(),
-            return_overrides: ReturnOverrides::default(),
-            method: Method::GET,
-            scheme: "http",
-            raw_body: Bytes::new(),
-            raw_body_only: false,
-        },
+        request: Request::new(Method::GET, Uri::from_static("/things/1?a=1"), headers),
         session: Some(Box::new(Session::default())),
         metadata: StringMap::new(),
         spec: Arc::new(Spec::default()),

@@ -15,7 +15,7 @@ use http::{HeaderMap, Method, Uri};
 
 use crate::{
     CoProcessLanguage, DispatchError, HookType, Host, HostError, InitContext, LogLevel, Object,
-    Plugin, PluginSource, Request, ReturnOverrides, SourceKind, Spec, StringMap,
+    Plugin, PluginSource, Request, SourceKind, Spec, StringMap,
 };
 
 /// A case that takes longer has failed. Far above what any case needs: a machine under
@@ -171,21 +171,11 @@ pub(super) fn request() -> Request {
     ] {
         headers.append(name, http::HeaderValue::from_static(value));
     }
-    Request {
+    Request::new(
+        Method::GET,
+        Uri::from_static("/things/1?kept=a%20b&removed=x&kept=second"),
         headers,
-        set_headers: StringMap::new(),
-        delete_headers: Vec::new(),
-        uri: Uri::from_static("/things/1?kept=a%20b&removed=x&kept=second"),
-        url: None,
-        add_params: StringMap::new(),
-        extended_params: StringMap::new(),
-        delete_params: Vec::new(),
-        return_overrides: ReturnOverrides::default(),
-        method: Method::GET,
-        scheme: "http",
-        raw_body: Bytes::new(),
-        raw_body_only: false,
-    }
+    )
 }
 
 /// What `init` is given.

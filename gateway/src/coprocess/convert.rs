@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use coprocess_core::{HookType, Object, Request, Response, Session, StringMap};
+use coprocess_core::{HookType, Object, Request, Response, Session};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
@@ -72,19 +72,14 @@ fn object(
         hook_name: Arc::clone(&step.name),
         hook: call.hook.clone(),
         request: Request {
-            headers,
-            set_headers: StringMap::new(),
-            delete_headers: Vec::new(),
-            uri: exchange.head.uri.clone(),
-            url: None,
-            add_params: StringMap::new(),
-            extended_params: StringMap::new(),
-            delete_params: Vec::new(),
-            return_overrides: Default::default(),
-            method: exchange.head.method.clone(),
             scheme: exchange.scheme,
             raw_body,
             raw_body_only: call.raw_body_only,
+            ..Request::new(
+                exchange.head.method.clone(),
+                exchange.head.uri.clone(),
+                headers,
+            )
         },
         metadata: session
             .as_ref()

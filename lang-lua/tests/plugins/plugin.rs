@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use coprocess_core::{
     CoProcessLanguage, DispatchError, HookType, Host, HostError, InitContext, LogLevel, Object,
-    Plugin, PluginSource, Request, ReturnOverrides, SourceKind, Spec, StringMap,
+    Plugin, PluginSource, Request, SourceKind, Spec, StringMap,
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
 
@@ -65,19 +65,8 @@ impl Fixture {
                 .hook(name, hook_type)
                 .expect("the function exists"),
             request: Request {
-                headers,
-                set_headers: StringMap::new(),
-                delete_headers: Vec::new(),
-                uri: Uri::from_static("/things?a=1"),
-                url: None,
-                add_params: StringMap::new(),
-                extended_params: StringMap::new(),
-                delete_params: Vec::new(),
-                return_overrides: ReturnOverrides::default(),
-                method: Method::GET,
-                scheme: "http",
                 raw_body: Bytes::from_static(b"body"),
-                raw_body_only: false,
+                ..Request::new(Method::GET, Uri::from_static("/things?a=1"), headers)
             },
             session: None,
             metadata: StringMap::new(),

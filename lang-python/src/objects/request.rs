@@ -1,7 +1,6 @@
 //! The request as a message: `MiniRequestObject` on top of the gateway's own request.
 
-use bytes::Bytes;
-use coprocess_core::{Request, ReturnOverrides, StringMap};
+use coprocess_core::Request;
 use http::{HeaderMap, Method, Uri};
 
 use super::record::{Class, FieldInfo, Fields, Kind, Record, Value};
@@ -187,19 +186,5 @@ const fn field(number: u8, name: &'static str, kind: Kind) -> FieldInfo {
 
 /// What `MiniRequestObject()` in a plugin starts from.
 fn empty_request() -> Request {
-    Request {
-        headers: HeaderMap::new(),
-        set_headers: StringMap::new(),
-        delete_headers: Vec::new(),
-        uri: Uri::default(),
-        url: None,
-        add_params: StringMap::new(),
-        extended_params: StringMap::new(),
-        delete_params: Vec::new(),
-        return_overrides: ReturnOverrides::default(),
-        method: Method::GET,
-        scheme: "http",
-        raw_body: Bytes::new(),
-        raw_body_only: false,
-    }
+    Request::new(Method::GET, Uri::default(), HeaderMap::new())
 }

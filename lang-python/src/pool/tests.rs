@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use coprocess_core::{HookType, Request, ReturnOverrides, Spec, StringMap};
+use coprocess_core::{HookType, Request, Spec, StringMap};
 use pyo3::prelude::*;
 
 use super::*;
@@ -38,21 +38,11 @@ fn job(hook: PyHook, limit: Duration) -> (Job, Answer) {
         hook_type: HookType::Pre,
         hook_name: "hook".into(),
         hook: coprocess_core::Hook::new(()),
-        request: Request {
-            headers: http::HeaderMap::new(),
-            set_headers: StringMap::new(),
-            delete_headers: Vec::new(),
-            uri: http::Uri::from_static("/"),
-            url: None,
-            add_params: StringMap::new(),
-            extended_params: StringMap::new(),
-            delete_params: Vec::new(),
-            return_overrides: ReturnOverrides::default(),
-            method: http::Method::GET,
-            scheme: "http",
-            raw_body: bytes::Bytes::new(),
-            raw_body_only: false,
-        },
+        request: Request::new(
+            http::Method::GET,
+            http::Uri::from_static("/"),
+            http::HeaderMap::new(),
+        ),
         session: None,
         metadata: StringMap::new(),
         spec: Arc::new(Spec::default()),

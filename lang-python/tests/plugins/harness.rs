@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coprocess_core::{
     CoProcessLanguage, DispatchError, HookType, Host, HostError, InitContext, LoadError, LogLevel,
-    Object, Plugin, PluginSource, Request, ReturnOverrides, SourceKind, Spec, StringMap,
+    Object, Plugin, PluginSource, Request, SourceKind, Spec, StringMap,
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use lang_python::PythonLanguage;
@@ -174,19 +174,8 @@ pub(crate) fn object_of(hook: coprocess_core::Hook, name: &str) -> Object {
         hook_name: name.into(),
         hook,
         request: Request {
-            headers,
-            set_headers: StringMap::new(),
-            delete_headers: Vec::new(),
-            uri: Uri::from_static("/things/1?a=1"),
-            url: None,
-            add_params: StringMap::new(),
-            extended_params: StringMap::new(),
-            delete_params: Vec::new(),
-            return_overrides: ReturnOverrides::default(),
-            method: Method::GET,
-            scheme: "http",
             raw_body: Bytes::from_static(b"body"),
-            raw_body_only: false,
+            ..Request::new(Method::GET, Uri::from_static("/things/1?a=1"), headers)
         },
         session: None,
         metadata: StringMap::new(),
