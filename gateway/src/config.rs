@@ -49,9 +49,6 @@ pub struct Config {
     pub close_connections: bool,
     /// Leave `X-Generator` out of error answers.
     pub hide_generator_header: bool,
-    /// Keep header names that plugins set as they wrote them. Names are case-insensitive
-    /// and go out in lower case either way; the key is accepted for compatibility.
-    pub ignore_canonical_mime_header_key: bool,
     /// Accept settings that are known to be unsafe, such as the sample secret.
     pub allow_insecure_configs: bool,
     /// Path of the liveness probe, without the slash.
@@ -135,7 +132,6 @@ impl Default for Config {
             graceful_shutdown_timeout_duration: 30,
             close_connections: false,
             hide_generator_header: false,
-            ignore_canonical_mime_header_key: false,
             allow_insecure_configs: false,
             health_check_endpoint_name: "hello".into(),
             readiness_check_endpoint_name: "ready".into(),

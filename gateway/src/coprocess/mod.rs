@@ -213,7 +213,9 @@ impl HookStep {
         upstream: Response<ResponseBody>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let call = self.callable(exchange)?;
-        let (head, held) = response::hold(upstream, call).await?;
+        let (head, held) = response::hold(upstream, call)
+            .await
+            .inspect_err(|error| self.tell(error, exchange))?;
         let object = convert::response_object(self, call, exchange, head, held.shown());
         let object = call
             .dispatch(object)
@@ -225,10 +227,14 @@ impl HookStep {
 
     /// The failure that clients see, after the operator has been told the real one.
     fn failed(&self, error: &DispatchError, exchange: &Exchange) -> ProxyError {
+        self.tell(error, exchange);
+        self.refusal(error.to_string())
+    }
+
+    fn tell(&self, error: &dyn std::fmt::Display, exchange: &Exchange) {
         let hook = self.hook_type.as_str();
         let (name, driver, api) = (&*self.name, &*self.driver, &*exchange.api.id);
         error!(%error, api, hook, name, driver, "Hook failed.");
-        self.refusal(error.to_string())
     }
 
     /// The function, or the refusal where there is none.
