@@ -7,6 +7,9 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::upstream::body::ResponseBody;
 
+/// What `Allow` says of every resource: the gateway knows no more of an upstream's.
+pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// Why a request is answered by the gateway and not by its upstream.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
@@ -126,15 +129,12 @@ impl ProxyError {
             style.render(status, message)
         };
         let headers = response.headers_mut();
-        if style.close || self.ends_connection() {
+        if self.ends_connection() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             // RFC 9110, 15.5.6: the field must be there; an empty list would be a lie.
-            headers.insert(
-                header::ALLOW,
-                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            );
+            headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
         }
         response
     }
@@ -147,8 +147,6 @@ pub struct ErrorStyle {
     pub format: ErrorFormat,
     /// Leave `X-Generator` out.
     pub hide_generator: bool,
-    /// Say `Connection: close`.
-    pub close: bool,
 }
 
 /// The forms of an error body.
@@ -230,7 +228,6 @@ mod tests {
     const STYLE: ErrorStyle = ErrorStyle {
         format: ErrorFormat::Json,
         hide_generator: false,
-        close: false,
     };
 
     #[test]

@@ -10,6 +10,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::api::Api;
 use crate::edge::Policy;
+use crate::error::ErrorStyle;
 use crate::phase::Phase;
 use crate::upstream::body::RequestBody;
 
@@ -25,6 +26,8 @@ pub struct Exchange {
     pub listen_length: usize,
     /// Who sent it.
     pub client: Peer,
+    /// How its errors look.
+    pub error_style: ErrorStyle,
     /// Which paths are let through, also where a plugin sets one.
     pub policy: Policy,
     /// `http` or `https`, by how the client reached the gateway.

@@ -101,8 +101,6 @@ impl Loader {
             request_chain,
             response_hooks,
             spec: Arc::new(spec(definition)),
-            hide_generator: self.config.hide_generator_header,
-            close_connections: self.config.close_connections,
             hooks,
             refused,
             limits_told: AtomicBool::new(false),

@@ -9,11 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use coprocess_core::Spec;
-use http::{HeaderMap, header};
 
 use crate::chain::Chain;
 use crate::coprocess::HookStep;
-use crate::error::{ErrorFormat, ErrorStyle};
 use crate::router::Router;
 use crate::upstream::target::Target;
 
@@ -37,10 +35,6 @@ pub struct Api {
     pub response_hooks: Vec<HookStep>,
     /// What hooks are told about it.
     pub spec: Arc<Spec>,
-    /// Errors leave `X-Generator` out.
-    pub hide_generator: bool,
-    /// Answers say `Connection: close`.
-    pub close_connections: bool,
     /// How its hooks fared when it was loaded.
     pub hooks: Vec<HookReport>,
     /// Why it refuses all requests, if it does.
@@ -64,15 +58,6 @@ pub struct HookReport {
 }
 
 impl Api {
-    /// How errors of this API look to a client that sent `headers`.
-    pub fn error_style(&self, headers: &HeaderMap) -> ErrorStyle {
-        ErrorStyle {
-            format: ErrorFormat::for_content_type(headers.get(header::CONTENT_TYPE)),
-            hide_generator: self.hide_generator,
-            close: self.close_connections,
-        }
-    }
-
     /// Whether it serves as its definition says.
     pub fn is_healthy(&self) -> bool {
         self.refused.is_none() && self.hooks.iter().all(|hook| hook.problem.is_none())

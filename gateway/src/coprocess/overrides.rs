@@ -4,6 +4,7 @@ use coprocess_core::ReturnOverrides;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::convert::{Unusable, header_field, is_gateways_own};
+use crate::error::{ErrorFormat, ErrorStyle};
 use crate::exchange::Exchange;
 use crate::upstream::body::ResponseBody;
 
@@ -35,10 +36,14 @@ pub(super) fn answer(
         } else {
             &text
         };
-        exchange
-            .api
-            .error_style(&exchange.head.headers)
-            .render(status, message)
+        // The form is that of the request as the hook has left it.
+        let content_type = exchange.head.headers.get(header::CONTENT_TYPE);
+        let format = ErrorFormat::for_content_type(content_type);
+        ErrorStyle {
+            format,
+            ..exchange.error_style
+        }
+        .render(status, message)
     } else {
         verbatim(status, text)
     };

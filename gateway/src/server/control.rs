@@ -10,11 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::ServerError;
+use super::{ACCEPT_PAUSE, ServerError};
 use crate::config::Config;
-
-/// How long to leave the listener alone when the process is out of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Longest wait for a request's head.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
@@ -26,13 +23,7 @@ pub async fn listen(
     router: axum::Router,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), ServerError> {
-    let ip = match config.listen_address.as_str() {
-        "" => std::net::Ipv6Addr::UNSPECIFIED.into(),
-        text => text
-            .parse()
-            .map_err(|_| ServerError::Address(text.to_owned()))?,
-    };
-    let address = std::net::SocketAddr::new(ip, config.control_api_port);
+    let address = super::address(config, config.control_api_port)?;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| ServerError::Bind { address, source })?;

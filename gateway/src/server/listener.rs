@@ -1,7 +1,7 @@
 //! Sockets: opens them, accepts on them, and lets go of them when the gateway drains.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,29 +12,19 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::request::Worker;
-use super::{ServerError, connection};
+use super::{ACCEPT_PAUSE, ServerError, connection};
 use crate::config::Config;
 use crate::timer;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// How long to leave the listener alone when the process is out of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// How often idle upstream connections are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Opens `workers` sockets on one address. The kernel spreads new connections over them.
 pub(super) fn bind(config: &Config) -> Result<Vec<std::net::TcpListener>, ServerError> {
-    let ip = match config.listen_address.as_str() {
-        // All of IPv6 takes in all of IPv4.
-        "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        text => text
-            .parse()
-            .map_err(|_| ServerError::Address(text.to_owned()))?,
-    };
-    let mut address = SocketAddr::new(ip, config.listen_port);
+    let mut address = super::address(config, config.listen_port)?;
     // Sockets that share a port also share it with another gateway of the same user, which
     // would take half of the connections. One that does not share tells whether it is free.
     drop(open(address, false).map_err(|source| ServerError::Bind { address, source })?);

@@ -7,9 +7,10 @@ pub mod control;
 mod listener;
 mod request;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
@@ -22,6 +23,9 @@ use request::Worker;
 /// Stack of a data-plane thread. Plugins run on it, and an interpreter's own guards against
 /// deep recursion assume a stack of the size that a main thread has.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long to leave a listener alone when the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why the gateway cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +41,18 @@ pub enum ServerError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// Where a listener of the gateway goes. No address means all of them: all of IPv6 takes in
+/// all of IPv4.
+fn address(config: &Config, port: u16) -> Result<SocketAddr, ServerError> {
+    let ip = match config.listen_address.as_str() {
+        "" => Ipv6Addr::UNSPECIFIED.into(),
+        text => text
+            .parse()
+            .map_err(|_| ServerError::Address(text.to_owned()))?,
+    };
+    Ok(SocketAddr::new(ip, port))
 }
 
 /// Sockets that listen, before anything is served.

@@ -19,7 +19,7 @@ use crate::api::ApiTable;
 use crate::chain::Flow;
 use crate::config::Config;
 use crate::edge::{self, Policy, Verdict};
-use crate::error::{ErrorFormat, ErrorStyle, ProxyError, plain};
+use crate::error::{ErrorFormat, ErrorStyle, METHODS, ProxyError, plain};
 use crate::exchange::{Exchange, Peer};
 use crate::upstream::body::{RequestBody, ResponseBody};
 use crate::upstream::{Upstream, tunnel};
@@ -91,11 +91,11 @@ impl Worker {
         let style = ErrorStyle {
             format: ErrorFormat::for_content_type(content_type),
             hide_generator: self.config.hide_generator_header,
-            close: self.config.close_connections,
         };
+        let close = self.config.close_connections;
         let client = peer.address;
         let is_head = request.method() == Method::HEAD;
-        let begun = self.begin(request, peer);
+        let begun = self.begin(request, peer, style);
         async move {
             let outcome = match begun {
                 Ok(Begun::Exchange(mut exchange)) => self.process(&mut exchange).await,
@@ -108,12 +108,17 @@ impl Worker {
                 debug!(%client, %error, "Request refused.");
                 error.into_response(&style)
             });
-            settle(&mut response, is_head, style.close);
+            settle(&mut response, is_head, close);
             response
         }
     }
 
-    fn begin(&self, request: Request<Incoming>, peer: &Peer) -> Result<Begun, ProxyError> {
+    fn begin(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+        error_style: ErrorStyle,
+    ) -> Result<Begun, ProxyError> {
         let (mut head, body) = request.into_parts();
         if edge::check(&mut head, self.policy)? == Verdict::AnswerHere {
             return Ok(Begun::Answered(Box::new(options_answer())));
@@ -137,6 +142,7 @@ impl Worker {
             body: RequestBody::incoming(body, &peer.phase),
             listen_length,
             client: peer.clone(),
+            error_style,
             policy: self.policy,
             scheme: "http",
             session: None,
@@ -235,9 +241,8 @@ fn add_limits(headers: &mut HeaderMap, session: Option<&Session>) {
 fn options_answer() -> Response<ResponseBody> {
     let mut response = plain(StatusCode::NO_CONTENT, "");
     response.headers_mut().remove(header::CONTENT_TYPE);
-    response.headers_mut().insert(
-        header::ALLOW,
-        HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-    );
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(METHODS));
     response
 }
