@@ -22,6 +22,7 @@ mod language;
 mod object;
 mod plugin;
 mod registry;
+mod request_id;
 mod session;
 pub mod watchdog;
 
@@ -39,6 +40,7 @@ pub use object::{
 };
 pub use plugin::{Hook, Plugin, PluginSource, RemotePlugin, SourceKind};
 pub use registry::{LanguageRegistration, LanguageRegistry};
+pub use request_id::RequestId;
 pub use session::{AccessDefinition, AccessSpec, BasicAuthData, JwtData, Monitor, Session};
 
 /// What [`register_language!`] expands to needs; not part of the contract.

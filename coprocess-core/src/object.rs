@@ -4,6 +4,7 @@
 //! are moved in and moved back, never copied; what has to be converted for a plugin is
 //! converted when the plugin looks at it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use http::{HeaderMap, Method, Uri};
 use indexmap::IndexMap;
 use percent_encoding::percent_decode;
 
-use crate::{Hook, Session, canonical_name};
+use crate::{Hook, RequestId, Session, canonical_name};
 
 /// Text by key, in insertion order; a key set twice keeps its last value.
 pub type StringMap = IndexMap<String, String>;
@@ -101,6 +102,10 @@ pub struct Request {
     pub raw_body: Bytes,
     /// The hook entry asked not to be shown the body as text.
     pub raw_body_only: bool,
+    /// The address of the client's end of the connection (an addition).
+    pub client_address: Option<IpAddr>,
+    /// What tells this request from all others (an addition).
+    pub request_id: RequestId,
 }
 
 impl Request {
@@ -120,6 +125,8 @@ impl Request {
             scheme: "http",
             raw_body: Bytes::new(),
             raw_body_only: false,
+            client_address: None,
+            request_id: RequestId::default(),
         }
     }
 
@@ -156,6 +163,11 @@ impl Request {
     /// The headers under the names that plugins know, first value of each.
     pub fn header_view(&self) -> StringMap {
         first_values(&self.headers)
+    }
+
+    /// All values of each header, under the names that plugins know (an addition).
+    pub fn multivalue_headers(&self) -> Vec<Header> {
+        all_values(&self.headers)
     }
 
     /// The body as text; empty when it is not UTF-8 or the hook entry says `raw_body_only`.
@@ -212,14 +224,7 @@ impl Response {
     pub fn header_views(&self) -> ResponseHeaders {
         ResponseHeaders {
             headers: first_values(&self.headers),
-            multivalue_headers: self
-                .headers
-                .keys()
-                .map(|name| Header {
-                    key: canonical_name(name).into_owned(),
-                    values: self.headers.get_all(name).iter().map(value_text).collect(),
-                })
-                .collect(),
+            multivalue_headers: all_values(&self.headers),
         }
     }
 
@@ -258,6 +263,9 @@ pub struct Spec {
     pub bundle_hash: String,
     /// The API's `config_data` as JSON text, when there is some and it is not disabled.
     pub config_data: Option<String>,
+    /// The path prefix that the API listens on (an addition; no entry of the spec map, but
+    /// shown with the request).
+    pub listen_path: String,
 }
 
 impl Spec {
@@ -291,6 +299,16 @@ fn first_values(headers: &HeaderMap) -> StringMap {
                 canonical_name(name).into_owned(),
                 value_text(&headers[name]),
             )
+        })
+        .collect()
+}
+
+fn all_values(headers: &HeaderMap) -> Vec<Header> {
+    headers
+        .keys()
+        .map(|name| Header {
+            key: canonical_name(name).into_owned(),
+            values: headers.get_all(name).iter().map(value_text).collect(),
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use coprocess_core::Session;
+use coprocess_core::{RequestId, Session};
 use http::request::Parts;
 use http::{HeaderValue, Uri};
 use hyper::upgrade::OnUpgrade;
@@ -26,6 +26,8 @@ pub struct Exchange {
     pub listen_length: usize,
     /// Who sent it.
     pub client: Peer,
+    /// What tells it from all others.
+    pub id: RequestId,
     /// How its errors look.
     pub error_style: ErrorStyle,
     /// Which paths are let through, also where a plugin sets one.

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::coprocess::{Driver, host::GatewayHost};
 use crate::events;
 use crate::server::{self, Server, ServerError};
-use crate::storage::MemoryData;
+use crate::storage::{MemoryStore, Store};
 
 /// A gateway that is built: plugins and APIs are loaded, nothing listens yet.
 pub struct Gateway {
@@ -49,8 +49,9 @@ impl Gateway {
             .build()?;
         let (sender, dispatcher) = events::channel(&config.event_handlers.events);
         control_runtime.spawn(dispatcher.run());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let host: Arc<dyn Host> = Arc::new(GatewayHost {
-            data: Arc::new(MemoryData::default()),
+            store,
             events: sender,
         });
         ffi::install_host(Arc::clone(&host));

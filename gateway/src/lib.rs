@@ -25,6 +25,7 @@ pub mod exchange;
 pub mod gateway;
 pub mod json;
 pub mod middleware;
+pub mod outbound;
 pub mod phase;
 pub mod router;
 pub mod server;

@@ -74,6 +74,7 @@ pub(super) fn spec_entries_are_shown(suite: &Suite) {
         api_id: "api-2".to_owned(),
         bundle_hash: "0123".to_owned(),
         config_data: Some(r#"{"a":[1,null]}"#.to_owned()),
+        ..Spec::default()
     });
     let object = suite.succeed(object);
     for (name, value) in [

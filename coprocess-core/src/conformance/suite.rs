@@ -156,6 +156,7 @@ pub(super) fn object(plugin: &dyn Plugin, name: &str, hook_type: HookType) -> Ob
             api_id: "api-1".to_owned(),
             bundle_hash: "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
             config_data: None,
+            ..Spec::default()
         }),
         response: None,
         time_limit: GENEROUS,

@@ -268,6 +268,7 @@ fn spec(definition: &ApiDefinition) -> Spec {
         config_data: shown.then(|| {
             serde_json::to_string(&definition.config_data).expect("what was JSON is JSON")
         }),
+        listen_path: definition.proxy.listen_path.clone(),
     }
 }
 
@@ -286,6 +287,8 @@ fn add(table: &mut ApiTable, mut api: Api) -> Result<(), String> {
             moved,
             "Listen path is taken, API is moved."
         );
+        let spec = Arc::make_mut(&mut api.spec);
+        spec.listen_path.clone_from(&moved);
         api.listen_path = moved;
     }
     let api = Arc::new(api);

@@ -75,6 +75,8 @@ fn object(
             scheme: exchange.scheme,
             raw_body,
             raw_body_only: call.raw_body_only,
+            client_address: Some(exchange.client.address.ip().to_canonical()),
+            request_id: exchange.id,
             ..Request::new(
                 exchange.head.method.clone(),
                 exchange.head.uri.clone(),

@@ -1,18 +1,22 @@
 //! What plugins ask of the gateway, answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use coprocess_core::{Host, HostError, LogLevel};
 use tracing::{debug, error, info, warn};
 
 use crate::events::EventSender;
-use crate::storage::PluginData;
+use crate::storage::{Store, StoreError, blocking, keys};
+
+/// Longest wait of a plugin for the store. It may be a data-plane thread that waits.
+const STORE_LIMIT: Duration = Duration::from_millis(500);
 
 /// The gateway behind [`Host`].
 pub struct GatewayHost {
     /// Where plugin data is kept.
-    pub data: Arc<dyn PluginData>,
+    pub store: Arc<dyn Store>,
     /// Where events go.
     pub events: EventSender,
 }
@@ -34,10 +38,25 @@ impl Host for GatewayHost {
     }
 
     fn store_data(&self, key: &str, value: &[u8], ttl: i64) -> Result<(), HostError> {
-        self.data.store(key, value, ttl)
+        let ttl = u64::try_from(ttl).map_err(|_| {
+            HostError::Argument(format!("ttl is {ttl}; give seconds, or 0 for no end"))
+        })?;
+        let ttl = (ttl > 0).then(|| Duration::from_secs(ttl));
+        let key = plugin_key(key);
+        let call = self.store.set(&key, Bytes::copy_from_slice(value), ttl);
+        blocking::wait(call, STORE_LIMIT).map_err(unstored)
     }
 
     fn get_data(&self, key: &str) -> Result<Option<Bytes>, HostError> {
-        self.data.load(key)
+        let key = plugin_key(key);
+        blocking::wait(self.store.get(&key), STORE_LIMIT).map_err(unstored)
     }
+}
+
+fn plugin_key(key: &str) -> String {
+    format!("{}{key}", keys::PLUGIN_DATA)
+}
+
+fn unstored(error: StoreError) -> HostError {
+    HostError::Storage(error.to_string())
 }

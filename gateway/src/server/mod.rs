@@ -6,6 +6,7 @@ mod connection;
 pub mod control;
 mod listener;
 mod request;
+mod request_id;
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;

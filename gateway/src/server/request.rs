@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use super::request_id;
 use crate::admin;
 use crate::api::ApiTable;
 use crate::chain::Flow;
@@ -142,6 +143,7 @@ impl Worker {
             body: RequestBody::incoming(body, &peer.phase),
             listen_length,
             client: peer.clone(),
+            id: request_id::next(),
             error_style,
             policy: self.policy,
             scheme: "http",

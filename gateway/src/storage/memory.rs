@@ -1,13 +1,12 @@
-//! Plugin data in memory: gone with the process, bounded so that no plugin can fill it.
+//! A store in memory: gone with the process, bounded so that nobody can fill it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coprocess_core::HostError;
 
-use super::PluginData;
+use super::{Store, StoreError, StoreFuture};
 
 /// Most bytes of keys and values together.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -19,9 +18,9 @@ fn size_of_entry(key: &str, value: &[u8]) -> usize {
     key.len() + value.len() + OVERHEAD
 }
 
-/// Plugin data of one process.
+/// The data of one process.
 #[derive(Default)]
-pub struct MemoryData(Mutex<Table>);
+pub struct MemoryStore(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
@@ -40,75 +39,110 @@ impl Entry {
     }
 }
 
+// === impl Table ===
+
 impl Table {
-    fn remove(&mut self, key: &str) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.bytes -= size_of_entry(key, &entry.value);
+    fn get(&mut self, key: &str) -> Option<Bytes> {
+        let now = Instant::now();
+        if self
+            .entries
+            .get(key)
+            .is_some_and(|entry| entry.is_over(now))
+        {
+            self.remove(key);
         }
+        self.entries.get(key).map(|entry| entry.value.clone())
+    }
+
+    fn remove(&mut self, key: &str) -> bool {
+        let Some(entry) = self.entries.remove(key) else {
+            return false;
+        };
+        self.bytes -= size_of_entry(key, &entry.value);
+        true
     }
 
     fn remove_expired(&mut self, now: Instant) {
-        let over: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.is_over(now))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in over {
-            self.remove(&key);
-        }
+        self.entries.retain(|key, entry| {
+            let stays = !entry.is_over(now);
+            if !stays {
+                self.bytes -= size_of_entry(key, &entry.value);
+            }
+            stays
+        });
     }
-}
 
-impl PluginData for MemoryData {
-    fn store(&self, key: &str, value: &[u8], ttl: i64) -> Result<(), HostError> {
-        let ttl = u64::try_from(ttl).map_err(|_| {
-            HostError::Argument(format!("ttl is {ttl}; give seconds, or 0 for no end"))
-        })?;
+    fn set(&mut self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<(), StoreError> {
         let now = Instant::now();
-        let size = size_of_entry(key, value);
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let replaced = |table: &Table| {
-            table
-                .entries
-                .get(key)
-                .map_or(0, |entry| size_of_entry(key, &entry.value))
+        let size = size_of_entry(key, &value);
+        let replaced = |table: &Self| {
+            let entry = table.entries.get(key);
+            entry.map_or(0, |entry| size_of_entry(key, &entry.value))
         };
-        if table.bytes - replaced(&table) + size > MAX_BYTES {
-            table.remove_expired(now);
+        if self.bytes - replaced(self) + size > MAX_BYTES {
+            self.remove_expired(now);
         }
-        if table.bytes - replaced(&table) + size > MAX_BYTES {
-            return Err(HostError::Storage(format!(
-                "plugin data is full: {} of {MAX_BYTES} bytes are in use",
-                table.bytes
+        if self.bytes - replaced(self) + size > MAX_BYTES {
+            return Err(StoreError::Refused(format!(
+                "it is full: {} of {MAX_BYTES} bytes are in use",
+                self.bytes
             )));
         }
         // A time too far away to be written down is no end.
-        let ends = (ttl > 0)
-            .then(|| now.checked_add(Duration::from_secs(ttl)))
-            .flatten();
-        table.remove(key);
-        table.bytes += size;
-        table.entries.insert(
-            key.to_owned(),
-            Entry {
-                value: Bytes::copy_from_slice(value),
-                ends,
-            },
-        );
+        let ends = ttl.and_then(|ttl| now.checked_add(ttl));
+        self.remove(key);
+        self.bytes += size;
+        self.entries.insert(key.to_owned(), Entry { value, ends });
         Ok(())
     }
+}
 
-    fn load(&self, key: &str) -> Result<Option<Bytes>, HostError> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if table
-            .entries
-            .get(key)
-            .is_some_and(|entry| entry.is_over(Instant::now()))
-        {
-            table.remove(key);
+// === impl MemoryStore ===
+
+impl MemoryStore {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn done<'a, T: Send + 'a>(outcome: Result<T, StoreError>) -> StoreFuture<'a, T> {
+    Box::pin(std::future::ready(outcome))
+}
+
+impl Store for MemoryStore {
+    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>> {
+        done(Ok(self.table().get(key)))
+    }
+
+    fn set<'a>(&'a self, key: &'a str, value: Bytes, ttl: Option<Duration>) -> StoreFuture<'a, ()> {
+        done(self.table().set(key, value, ttl))
+    }
+
+    fn set_if_absent<'a>(
+        &'a self,
+        key: &'a str,
+        value: Bytes,
+        ttl: Option<Duration>,
+    ) -> StoreFuture<'a, bool> {
+        let mut table = self.table();
+        if table.get(key).is_some() {
+            return done(Ok(false));
         }
-        Ok(table.entries.get(key).map(|entry| entry.value.clone()))
+        done(table.set(key, value, ttl).map(|()| true))
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
+        let mut table = self.table();
+        let was_there = table.get(key).is_some();
+        table.remove(key);
+        done(Ok(was_there))
+    }
+
+    fn keys<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<String>> {
+        let mut table = self.table();
+        table.remove_expired(Instant::now());
+        let keys = table.entries.keys().filter(|key| key.starts_with(prefix));
+        done(Ok(keys.cloned().collect()))
     }
 }
 
@@ -118,17 +152,18 @@ mod tests {
 
     #[test]
     fn values_are_kept_replaced_and_bounded() {
-        let data = MemoryData::default();
-        data.store("k", b"one", 0).unwrap();
-        data.store("k", b"two", 300).unwrap();
-        assert_eq!(data.load("k").unwrap().as_deref(), Some(&b"two"[..]));
-        assert_eq!(data.load("other").unwrap(), None);
-        assert!(data.store("k", b"x", -1).is_err());
-        assert!(data.store("big", &vec![0; MAX_BYTES], 0).is_err());
-        assert_eq!(data.0.lock().unwrap().bytes, size_of_entry("k", b"two"));
-        assert!(data.store("k", &vec![0; MAX_BYTES], 0).is_err());
+        let mut table = Table::default();
+        let set =
+            |table: &mut Table, key: &str, value: Vec<u8>| table.set(key, value.into(), None);
+        set(&mut table, "k", b"one".to_vec()).unwrap();
+        set(&mut table, "k", b"two".to_vec()).unwrap();
+        assert_eq!(table.get("k").as_deref(), Some(&b"two"[..]));
+        assert_eq!(table.get("other"), None);
+        assert!(set(&mut table, "big", vec![0; MAX_BYTES]).is_err());
+        assert_eq!(table.bytes, size_of_entry("k", b"two"));
+        assert!(set(&mut table, "k", vec![0; MAX_BYTES]).is_err());
         assert_eq!(
-            data.load("k").unwrap().as_deref(),
+            table.get("k").as_deref(),
             Some(&b"two"[..]),
             "a refused value replaces nothing"
         );
@@ -136,10 +171,12 @@ mod tests {
 
     #[test]
     fn expired_values_are_gone() {
-        let data = MemoryData::default();
-        data.store("k", b"v", 1).unwrap();
-        data.0.lock().unwrap().entries.get_mut("k").unwrap().ends = Some(Instant::now());
-        assert_eq!(data.load("k").unwrap(), None);
-        assert_eq!(data.0.lock().unwrap().bytes, 0);
+        let mut table = Table::default();
+        let value = Bytes::from_static(b"v");
+        table.set("k", value.clone(), Some(Duration::ZERO)).unwrap();
+        assert_eq!(table.get("k"), None);
+        table.set("k", value, Some(Duration::ZERO)).unwrap();
+        table.remove_expired(Instant::now());
+        assert_eq!(table.bytes, 0);
     }
 }

@@ -260,6 +260,7 @@ fn spec_can_be_listed_and_is_new_for_each_call() {
             org_id: "org".to_owned(),
             bundle_hash: "hash".to_owned(),
             config_data: None,
+            ..Spec::default()
         });
     };
     let body = "local n = 0 for key, value in pairs(spec) do n = n + 1 end\n\

@@ -45,6 +45,8 @@ impl RequestRecord {
             uri: original.uri,
             scheme: original.scheme,
             raw_body_only: original.raw_body_only,
+            client_address: original.client_address,
+            request_id: original.request_id,
             ..self.request
         }
     }

@@ -184,6 +184,7 @@ pub(crate) fn object_of(hook: coprocess_core::Hook, name: &str) -> Object {
             api_id: "api".to_owned(),
             bundle_hash: String::new(),
             config_data: None,
+            ..Spec::default()
         }),
         response: None,
         time_limit: Duration::from_secs(10),
