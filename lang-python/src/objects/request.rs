@@ -94,6 +94,8 @@ impl Clone for RequestRecord {
                 scheme: of.scheme,
                 raw_body: of.raw_body.clone(),
                 raw_body_only: of.raw_body_only,
+                client_address: of.client_address,
+                request_id: of.request_id,
             },
             shadow: self.shadow.clone(),
         }
