@@ -119,6 +119,7 @@ fn call(py: Python<'_>, hook: &PyHook, object: Object) -> Result<Object, Failure
     let session = session_view(py, object.session, &object.metadata)?;
     let request = Message::new(Record::Request(Box::new(RequestRecord::new(
         object.request,
+        Arc::clone(&object.spec),
     ))));
     let mut views = Views {
         request: view(py, Class::Request, request)?,

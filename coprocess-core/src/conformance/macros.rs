@@ -45,6 +45,7 @@ macro_rules! conformance_cases {
             request::setting_a_header_wins_over_deleting_it,
             request::headers_are_found_in_any_case,
             request::headers_are_listed_under_canonical_names,
+            request::what_the_gateway_knows_of_the_request_is_shown,
             request::query_parameters_are_read_added_and_deleted,
             request::the_url_can_be_replaced,
             request::the_method_can_be_replaced,

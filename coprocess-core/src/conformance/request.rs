@@ -1,10 +1,13 @@
 //! Cases about the request: what a hook sees of it and changes in it.
 
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderValue, Method};
 
 use super::Suite;
-use crate::{HookType, Object};
+use crate::{HookType, Object, RequestId, Spec};
 
 pub(super) fn a_set_header_is_in_the_object(suite: &Suite) {
     let object = suite.pre("set_header");
@@ -32,6 +35,26 @@ pub(super) fn headers_are_found_in_any_case(suite: &Suite) {
 pub(super) fn headers_are_listed_under_canonical_names(suite: &Suite) {
     let object = suite.pre("list_headers");
     assert_eq!(sent(&object, "X-Names"), Some("Host,X-Remove,X-Request-Id"));
+}
+
+pub(super) fn what_the_gateway_knows_of_the_request_is_shown(suite: &Suite) {
+    let mut object = suite.object("read_additions", HookType::Pre);
+    object.request.client_address = Some(Ipv6Addr::LOCALHOST.into());
+    object.request.request_id = RequestId(0xabc);
+    for value in ["one", "two"] {
+        let value = HeaderValue::from_static(value);
+        object.request.headers.append("x-many", value);
+    }
+    object.spec = Arc::new(Spec {
+        listen_path: "/things/".to_owned(),
+        ..Spec::default()
+    });
+    let object = suite.succeed(object);
+    assert_eq!(sent(&object, "X-Client"), Some("::1"));
+    assert_eq!(sent(&object, "X-Listen"), Some("/things/"));
+    let id = format!("{}abc", "0".repeat(29));
+    assert_eq!(sent(&object, "X-Id"), Some(id.as_str()));
+    assert_eq!(sent(&object, "X-All"), Some("one|two"));
 }
 
 pub(super) fn query_parameters_are_read_added_and_deleted(suite: &Suite) {

@@ -222,6 +222,16 @@ impl MiniRequestObject {
         }))
     }
 
+    /// All values of a request header, its name in any case (an addition).
+    fn get_headers(slf: &Bound<'_, Self>, name: &str) -> PyResult<Vec<String>> {
+        with_request(slf, |request| {
+            let values = request.headers.get_all(name).iter();
+            values
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+                .collect()
+        })
+    }
+
     /// Sets a header of the request to the upstream.
     fn add_header(
         slf: &Bound<'_, Self>,

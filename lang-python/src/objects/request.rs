@@ -1,6 +1,8 @@
 //! The request as a message: `MiniRequestObject` on top of the gateway's own request.
 
-use coprocess_core::Request;
+use std::sync::Arc;
+
+use coprocess_core::{Request, ReturnOverrides, Spec};
 use http::{HeaderMap, Method, Uri};
 
 use super::record::{Class, FieldInfo, Fields, Kind, Record, Value};
@@ -20,19 +22,28 @@ const METHOD: u8 = 11;
 const REQUEST_URI: u8 = 12;
 const SCHEME: u8 = 13;
 const RAW_BODY: u8 = 14;
+// Additions of this gateway, which no field of the wire contract will ever collide with.
+const MULTIVALUE_HEADERS: u8 = 100;
+const CLIENT_ADDRESS: u8 = 101;
+const LISTEN_PATH: u8 = 102;
+const REQUEST_ID: u8 = 103;
 
 /// The gateway's request, and what a hook wrote into fields that have no effect.
 #[derive(Debug)]
 pub(crate) struct RequestRecord {
     pub(crate) request: Request,
-    /// `body`, `request_uri`, `scheme`: read back as written, and ignored by the gateway.
-    shadow: Vec<(u8, String)>,
+    /// Where the listen path is.
+    spec: Option<Arc<Spec>>,
+    /// What was written where writing has no effect: read back as written, and ignored by
+    /// the gateway.
+    shadow: Vec<(u8, Value)>,
 }
 
 impl RequestRecord {
-    pub(crate) fn new(request: Request) -> Self {
+    pub(crate) fn new(request: Request, spec: Arc<Spec>) -> Self {
         Self {
             request,
+            spec: Some(spec),
             shadow: Vec::new(),
         }
     }
@@ -40,7 +51,15 @@ impl RequestRecord {
     /// This request as the answer to a hook that was called with `original`: what a hook
     /// cannot change stays the original's.
     pub(crate) fn adopted_by(self, original: Request) -> Request {
+        // A message that a plugin made has no method until it is given one.
+        let named = !self.shadow.iter().any(|(number, _)| *number == METHOD);
         Request {
+            method: if named {
+                self.request.method
+            } else {
+                original.method
+            },
+            url: self.request.url.or(original.url),
             headers: original.headers,
             uri: original.uri,
             scheme: original.scheme,
@@ -51,28 +70,64 @@ impl RequestRecord {
         }
     }
 
-    fn shadowed(&self, number: u8) -> Option<String> {
-        let entry = self.shadow.iter().find(|(other, _)| *other == number)?;
-        Some(entry.1.clone())
+    /// Takes out what was written into a field; a single value stays there.
+    fn shadowed(&mut self, number: u8) -> Option<Value> {
+        let at = self.shadow.iter().position(|(other, _)| *other == number)?;
+        Some(match &self.shadow[at].1 {
+            Value::Text(text) => Value::Text(text.clone()),
+            _ => self.shadow.swap_remove(at).1,
+        })
+    }
+
+    fn cast_shadow(&mut self, number: u8, value: Value) {
+        self.lift_shadow(number);
+        self.shadow.push((number, value));
+    }
+
+    fn lift_shadow(&mut self, number: u8) {
+        self.shadow.retain(|(other, _)| *other != number);
     }
 
     fn set_url(&mut self, url: String) {
+        if url.is_empty() {
+            self.request.url = None;
+            return self.cast_shadow(URL, Value::Text(url));
+        }
+        self.lift_shadow(URL);
         // Writing back what was read must not count as a rewrite.
         if url != self.request.url() {
             self.request.url = Some(url);
         }
     }
 
-    fn set_method(&mut self, method: &str) -> Result<(), String> {
+    fn set_method(&mut self, method: String) -> Result<(), String> {
+        if method.is_empty() {
+            self.cast_shadow(METHOD, Value::Text(method));
+            return Ok(());
+        }
         self.request.method = Method::from_bytes(method.as_bytes())
             .map_err(|_| format!("method {method:?} is not an HTTP method"))?;
+        self.lift_shadow(METHOD);
         Ok(())
     }
 }
 
 impl Default for RequestRecord {
     fn default() -> Self {
-        Self::new(empty_request())
+        let mut request = Request::new(Method::GET, Uri::default(), HeaderMap::new());
+        // Only the gateway's own messages start at -1.
+        request.return_overrides = ReturnOverrides {
+            response_code: 0,
+            ..ReturnOverrides::default()
+        };
+        let unset = [URL, METHOD, REQUEST_URI, SCHEME, REQUEST_ID];
+        Self {
+            request,
+            spec: None,
+            shadow: unset
+                .map(|number| (number, Value::Text(String::new())))
+                .into(),
+        }
     }
 }
 
@@ -97,6 +152,7 @@ impl Clone for RequestRecord {
                 client_address: of.client_address,
                 request_id: of.request_id,
             },
+            spec: self.spec.clone(),
             shadow: self.shadow.clone(),
         }
     }
@@ -132,11 +188,19 @@ impl Fields for RequestRecord {
         field(REQUEST_URI, "request_uri", Kind::Text),
         field(SCHEME, "scheme", Kind::Text),
         field(RAW_BODY, "raw_body", Kind::Bytes),
+        field(
+            MULTIVALUE_HEADERS,
+            "multivalue_headers",
+            Kind::Messages(Class::Header),
+        ),
+        field(CLIENT_ADDRESS, "client_address", Kind::Text),
+        field(LISTEN_PATH, "listen_path", Kind::Text),
+        field(REQUEST_ID, "request_id", Kind::Text),
     ];
 
     fn take(&mut self, number: u8) -> Value {
         if let Some(written) = self.shadowed(number) {
-            return Value::Text(written);
+            return written;
         }
         let request = &mut self.request;
         match number {
@@ -156,6 +220,19 @@ impl Fields for RequestRecord {
             REQUEST_URI => Value::Text(request.request_uri().to_owned()),
             SCHEME => Value::Text(request.scheme.to_owned()),
             RAW_BODY => Value::Bytes(request.raw_body.clone()),
+            MULTIVALUE_HEADERS => {
+                let headers = request.multivalue_headers().into_iter();
+                Value::Messages(headers.map(Record::Header).collect())
+            }
+            CLIENT_ADDRESS => Value::Text(match request.client_address {
+                Some(address) => address.to_string(),
+                None => String::new(),
+            }),
+            LISTEN_PATH => Value::Text(match &self.spec {
+                Some(spec) => spec.listen_path.clone(),
+                None => String::new(),
+            }),
+            REQUEST_ID => Value::Text(request.request_id.to_string()),
             _ => unreachable!("field numbers come from FIELDS"),
         }
     }
@@ -171,14 +248,10 @@ impl Fields for RequestRecord {
                 self.request.return_overrides = overrides;
             }
             (URL, Value::Text(url)) => self.set_url(url),
-            (METHOD, Value::Text(method)) => self.set_method(&method)?,
+            (METHOD, Value::Text(method)) => self.set_method(method)?,
             (RAW_BODY, Value::Bytes(body)) => self.request.raw_body = body,
-            (number, Value::Text(text)) => {
-                self.shadow.retain(|(other, _)| *other != number);
-                self.shadow.push((number, text));
-            }
-            // Edits of `headers` and `params` have no effect.
-            _ => {}
+            // Edits of all others have no effect.
+            (number, value) => self.cast_shadow(number, value),
         }
         Ok(())
     }
@@ -186,9 +259,4 @@ impl Fields for RequestRecord {
 
 const fn field(number: u8, name: &'static str, kind: Kind) -> FieldInfo {
     FieldInfo { number, name, kind }
-}
-
-/// What `MiniRequestObject()` in a plugin starts from.
-fn empty_request() -> Request {
-    Request::new(Method::GET, Uri::default(), HeaderMap::new())
 }
