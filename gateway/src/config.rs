@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::json::{self, JsonError};
 
 mod env;
+mod session;
 
 /// What the well-known sample configuration ships as its secret.
 const SAMPLE_SECRET: &str = "352d20ee67be67f6340b4c0605b044b7";
@@ -55,12 +56,37 @@ pub struct Config {
     pub health_check_endpoint_name: String,
     /// Path of the readiness probe, without the slash.
     pub readiness_check_endpoint_name: String,
+    /// Store sessions under hashes of their keys.
+    pub hash_keys: bool,
+    /// `murmur32`, `murmur64`, `murmur128` or `sha256`; empty means `murmur32`, and session
+    /// ids of the older form.
+    pub hash_key_function: String,
+    /// List hashes where keys are hashed.
+    pub enable_hashed_keys_listing: bool,
+    /// The shortest session id under which a stored session is accepted.
+    pub min_token_length: usize,
+    /// Use `global_session_lifetime` for every session.
+    pub force_global_session_lifetime: bool,
+    /// Seconds that every session is kept, where that is forced; 0 is for good.
+    pub global_session_lifetime: i64,
+    /// What a process remembers of sessions.
+    pub local_session_cache: LocalSessionCache,
     /// Plugins.
     pub coprocess_options: CoprocessOptions,
     /// Handlers of system events.
     pub event_handlers: EventHandlers,
     /// The HTTP server.
     pub http_server_options: HttpServerOptions,
+}
+
+/// `local_session_cache`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LocalSessionCache {
+    /// Look into the store for every request.
+    pub disable_cached_session_state: bool,
+    /// Seconds that a session is used without another look into the store.
+    pub cached_session_timeout: u64,
 }
 
 /// `coprocess_options`
@@ -135,9 +161,25 @@ impl Default for Config {
             allow_insecure_configs: false,
             health_check_endpoint_name: "hello".into(),
             readiness_check_endpoint_name: "ready".into(),
+            hash_keys: false,
+            hash_key_function: String::new(),
+            enable_hashed_keys_listing: false,
+            min_token_length: 3,
+            force_global_session_lifetime: false,
+            global_session_lifetime: 0,
+            local_session_cache: LocalSessionCache::default(),
             coprocess_options: CoprocessOptions::default(),
             event_handlers: EventHandlers::default(),
             http_server_options: HttpServerOptions::default(),
+        }
+    }
+}
+
+impl Default for LocalSessionCache {
+    fn default() -> Self {
+        Self {
+            disable_cached_session_state: false,
+            cached_session_timeout: 10,
         }
     }
 }
@@ -266,6 +308,7 @@ impl Config {
                 reason: format!("at most {MOST_HEADERS} are possible"),
             });
         }
+        session::validate(self)?;
         let probes = [
             &self.health_check_endpoint_name,
             &self.readiness_check_endpoint_name,

@@ -25,6 +25,12 @@ pub enum ProxyError {
     /// The request carries no key.
     #[error("request carries no key")]
     KeyMissing,
+    /// The request carries nothing that names a session.
+    #[error("no session id can be extracted: {0}")]
+    ExtractorMiss(&'static str),
+    /// Nothing that authenticates left a session.
+    #[error("no session")]
+    SessionMissing,
     /// The key is unknown, or not for this API.
     #[error("key is not known")]
     KeyUnknown,
@@ -84,6 +90,12 @@ impl ProxyError {
             Self::Unsupported(status, reason) => (*status, reason),
             Self::RouteNotFound => (S::NOT_FOUND, "Not Found"),
             Self::KeyMissing => (S::UNAUTHORIZED, "Authorization field missing"),
+            Self::ExtractorMiss(_) => (S::BAD_REQUEST, "Authorization field missing"),
+            Self::SessionMissing => (
+                S::BAD_REQUEST,
+                "Session state is missing or unset! Please make sure that auth headers are \
+                 properly applied",
+            ),
             Self::KeyUnknown => (S::FORBIDDEN, "Access to this API has been disallowed"),
             Self::KeyExpired => (S::UNAUTHORIZED, "Key has expired, please renew"),
             Self::KeyInactive => (S::FORBIDDEN, "Key is inactive, please renew"),

@@ -12,6 +12,7 @@ use crate::api::Api;
 use crate::edge::Policy;
 use crate::error::ErrorStyle;
 use crate::phase::Phase;
+use crate::session::Unsaved;
 use crate::upstream::body::RequestBody;
 
 /// A request on its way, and what was found out about it.
@@ -35,7 +36,9 @@ pub struct Exchange {
     /// `http` or `https`, by how the client reached the gateway.
     pub scheme: &'static str,
     /// The caller's session, after authentication.
-    pub session: Option<Box<Session>>,
+    pub session: Option<Arc<Session>>,
+    /// The session that the end of the request saves, if it has to be saved.
+    pub unsaved: Option<Box<Unsaved>>,
     /// The client's side of an upgrade that the gateway lets through.
     pub upgrade: Option<OnUpgrade>,
 }

@@ -17,7 +17,11 @@ use crate::config::Config;
 use crate::coprocess::{Driver, host::GatewayHost};
 use crate::events;
 use crate::server::{self, Server, ServerError};
+use crate::session::Sessions;
 use crate::storage::{MemoryStore, Store};
+
+/// How long the end of the process waits for sessions to be saved.
+const LAST_SAVES: Duration = Duration::from_secs(5);
 
 /// A gateway that is built: plugins and APIs are loaded, nothing listens yet.
 pub struct Gateway {
@@ -50,6 +54,8 @@ impl Gateway {
         let (sender, dispatcher) = events::channel(&config.event_handlers.events);
         control_runtime.spawn(dispatcher.run());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let (sessions, writer) = Sessions::new(config.sessions(), Arc::clone(&store));
+        control_runtime.spawn(writer.run());
         let host: Arc<dyn Host> = Arc::new(GatewayHost {
             store,
             events: sender,
@@ -59,10 +65,12 @@ impl Gateway {
         let reloader = Reloader::start(Loader {
             config: Arc::clone(&config),
             drivers,
+            sessions: Arc::clone(&sessions),
         });
         let control = Control {
             config: Arc::clone(&config),
             reloader: Arc::new(reloader),
+            sessions,
         };
         Ok(Self {
             config,
@@ -106,6 +114,7 @@ impl Gateway {
         let grace = Duration::from_secs(self.config.graceful_shutdown_timeout_duration);
         self.control_runtime
             .block_on(drain(running, grace, &mut signals));
+        self.control_runtime.block_on(self.save_sessions());
         for language in &self.languages {
             language.shutdown();
         }
@@ -113,6 +122,14 @@ impl Gateway {
             .shutdown_timeout(Duration::from_secs(1));
         info!("Stopped.");
         Ok(())
+    }
+
+    /// Saves what the last requests left to be saved.
+    async fn save_sessions(&self) {
+        let saving = self.control.sessions.flush();
+        if tokio::time::timeout(LAST_SAVES, saving).await.is_err() {
+            warn!("Sessions of the last requests are not saved: storage takes too long.");
+        }
     }
 
     /// Reloads at SIGHUP; returns at SIGTERM or SIGINT.

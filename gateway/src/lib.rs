@@ -29,6 +29,7 @@ pub mod outbound;
 pub mod phase;
 pub mod router;
 pub mod server;
+pub mod session;
 pub mod storage;
 pub mod telemetry;
 pub mod timer;

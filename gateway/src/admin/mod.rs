@@ -4,6 +4,7 @@
 //! over, so that neither waits for the other.
 
 mod health;
+mod keys;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use subtle::ConstantTimeEq;
 
 use crate::api::reload::Reloader;
 use crate::config::Config;
+use crate::session::Sessions;
 
 /// What the handlers work on.
 #[derive(Clone)]
@@ -27,6 +29,8 @@ pub struct Control {
     pub config: Arc<Config>,
     /// The APIs.
     pub reloader: Arc<Reloader>,
+    /// The sessions of keys.
+    pub sessions: Arc<Sessions>,
 }
 
 /// All routes of the control plane.
@@ -37,6 +41,7 @@ pub fn router(control: Control) -> Router {
         .route("/tyk/reload", get(reload))
         .route("/tyk/reload/", get(reload))
         .route("/tyk/apis/{id}/plugins", get(plugins))
+        .merge(keys::routes())
         .fallback(async || error(StatusCode::NOT_FOUND, "Not found"))
         .method_not_allowed_fallback(async || {
             error(StatusCode::METHOD_NOT_ALLOWED, "Method not supported")

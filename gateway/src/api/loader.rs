@@ -16,10 +16,12 @@ use super::plugins::HookResolver;
 use super::{Api, ApiTable, HookReport};
 use crate::chain::Chain;
 use crate::config::Config;
-use crate::coprocess::{Broken, HookStep};
+use crate::coprocess::{AuthStep, Broken, HookStep};
 use crate::definition::{ApiDefinition, HookEntry, unenforced};
 use crate::json;
 use crate::middleware::{AuthToken, Refuse, SessionState};
+use crate::session::Sessions;
+use crate::session::lifetime::Lifetime;
 use crate::upstream::target::Target;
 
 /// MD5 of the empty text: the hash of no bundle.
@@ -31,6 +33,8 @@ pub struct Loader {
     pub config: Arc<Config>,
     /// The languages.
     pub drivers: Drivers,
+    /// Where sessions are kept.
+    pub sessions: Arc<Sessions>,
 }
 
 /// A definition as it was read.
@@ -80,6 +84,7 @@ impl Loader {
             error!(api = definition.api_id, reason, "API refuses its requests.");
         }
         let mut steps = Steps {
+            loader: self,
             definition,
             resolver,
             reports: Vec::new(),
@@ -110,6 +115,7 @@ impl Loader {
 
 /// Builds the steps of one API, in the one order that there is.
 struct Steps<'a, 'b> {
+    loader: &'a Loader,
     definition: &'a ApiDefinition,
     resolver: &'a mut HookResolver<'b>,
     reports: Vec<HookReport>,
@@ -143,12 +149,12 @@ impl Steps<'_, '_> {
         let entry = &definition.custom_middleware.auth_check;
         let by_plugin = definition.custom_plugin_auth_enabled || definition.enable_coprocess_auth;
         if by_plugin && !entry.disabled {
-            let mut step = self.step(entry, HookType::CustomKeyCheck);
-            if entry.name.is_empty() && step.state.is_ok() {
+            let mut hook = self.step(entry, HookType::CustomKeyCheck);
+            if entry.name.is_empty() && hook.state.is_ok() {
                 let reason = "plugin authentication is on but auth_check names no function";
-                step.state = Err(Broken::Code(reason.into()));
+                hook.state = Err(Broken::Code(reason.into()));
             }
-            chain.push(step);
+            chain.push(self.plugin_authentication(hook));
             return Ok(());
         }
         if !entry.name.is_empty() {
@@ -170,6 +176,23 @@ impl Steps<'_, '_> {
         })?;
         chain.push(AuthToken { header });
         Ok(())
+    }
+
+    fn plugin_authentication(&self, hook: HookStep) -> AuthStep {
+        let (config, definition) = (&self.loader.config, self.definition);
+        AuthStep {
+            hook,
+            sessions: Arc::clone(&self.loader.sessions),
+            lifetime: Lifetime {
+                forced: config.forced_session_lifetime(),
+                of_api: definition.session_lifetime,
+                respects_expiry: definition.session_lifetime_respects_key_expiration,
+            },
+            provides_identity: matches!(
+                definition.base_identity_provided_by.as_str(),
+                "" | "custom_auth"
+            ),
+        }
     }
 
     fn push_hooks(&mut self, chain: &mut Chain, entries: &[HookEntry], hook_type: HookType) {

@@ -5,30 +5,37 @@
 //! malformed byte.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use coprocess_core::{HookType, Object, Request, Response, Session};
+use coprocess_core::{HookType, Object, Request, Response, Session, StringMap};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
-use tracing::{error, warn};
-
 use super::{HookCall, HookStep, overrides, query};
-use crate::api::Api;
-use crate::chain::Flow;
 use crate::definition::BodyMode;
 use crate::edge::{Policy, target};
-use crate::error::ProxyError;
 use crate::exchange::Exchange;
+use crate::upstream::body::{RequestBody, ResponseBody};
 
 /// What the hook left behind cannot be used, and why.
 pub(super) type Unusable = String;
 
+/// What a request hook left, once its edits are in the exchange.
+pub(super) enum Applied {
+    /// It answers the client itself.
+    Answer(http::Response<ResponseBody>),
+    /// The request goes on, with this for its session where the hook is one that makes one.
+    GoesOn {
+        session: Option<Box<Session>>,
+        metadata: StringMap,
+    },
+}
+
 /// The object for a request hook. Headers and body are moved out of the exchange.
 pub(super) fn request_object(step: &HookStep, call: &HookCall, exchange: &mut Exchange) -> Object {
     let sees_session = !matches!(step.hook_type, HookType::Pre | HookType::CustomKeyCheck);
-    let session = exchange.session.as_ref().filter(|_| sees_session).cloned();
+    let session = exchange.session.as_ref().filter(|_| sees_session);
+    let session = session.map(|session| Box::new(Session::clone(session)));
     let headers = std::mem::take(&mut exchange.head.headers);
     let raw_body = match call.body {
         BodyMode::Buffer => exchange.body.take_whole().unwrap_or_default(),
@@ -46,7 +53,8 @@ pub(super) fn response_object(
     shown: Bytes,
 ) -> Object {
     // Never absent here, so that a plugin need not ask.
-    let session = Some(exchange.session.clone().unwrap_or_default());
+    let session = exchange.session.as_deref().cloned().unwrap_or_default();
+    let session = Some(Box::new(session));
     let headers = std::mem::take(&mut exchange.head.headers);
     let mut object = object(step, call, exchange, headers, Bytes::new(), session);
     object.response = Some(Response {
@@ -94,14 +102,12 @@ fn object(
     }
 }
 
-/// Takes back what a request hook left. The outer error is the plugin's fault, the inner
-/// one is an answer that the plugin asked for.
+/// Takes back what a request hook left.
 pub(super) fn apply(
-    step: &HookStep,
     call: &HookCall,
     mut object: Object,
     exchange: &mut Exchange,
-) -> Result<Result<Flow, ProxyError>, Unusable> {
+) -> Result<Applied, Unusable> {
     let request = &mut object.request;
     exchange.head.headers = std::mem::take(&mut request.headers);
     if call.body == BodyMode::Buffer {
@@ -112,15 +118,14 @@ pub(super) fn apply(
     exchange.head.method = std::mem::take(&mut request.method);
     if request.return_overrides.response_code > 0 {
         let overrides = std::mem::take(&mut request.return_overrides);
-        return Ok(Ok(Flow::Respond(overrides::answer(overrides, exchange)?)));
+        return Ok(Applied::Answer(overrides::answer(overrides, exchange)?));
     }
-    if step.hook_type == HookType::CustomKeyCheck {
-        return Ok(adopt_session(object, exchange).map(|()| Flow::Continue));
-    }
-    Ok(Ok(Flow::Continue))
+    let (session, metadata) = (object.session, object.metadata);
+    Ok(Applied::GoesOn { session, metadata })
 }
 
-fn apply_body(body: Bytes, exchange: &mut Exchange) {
+/// Puts a body that is held into the exchange, with the framing that it has from now on.
+pub(super) fn apply_body(body: Bytes, exchange: &mut Exchange) {
     let headers = &mut exchange.head.headers;
     // A held body has a length, whatever framing the client chose.
     let said = headers
@@ -132,7 +137,7 @@ fn apply_body(body: Bytes, exchange: &mut Exchange) {
     {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
-    exchange.body = crate::upstream::body::RequestBody::Whole(body);
+    exchange.body = RequestBody::Whole(body);
 }
 
 fn apply_headers(request: &Request, headers: &mut HeaderMap) -> Result<(), Unusable> {
@@ -205,45 +210,4 @@ fn parse_url(url: &str, policy: Policy) -> Result<Uri, Unusable> {
     let target = target.map_or_else(|| Uri::from_static("/"), Uri::from);
     target::check(&target, policy).map_err(&wrong)?;
     Ok(target)
-}
-
-/// The session that an `auth_check` hook made, if it accepted the caller.
-fn adopt_session(object: Object, exchange: &mut Exchange) -> Result<(), ProxyError> {
-    let mut session = object.session.ok_or(ProxyError::AuthRejected)?;
-    session.metadata.extend(object.metadata);
-    let token = session
-        .metadata
-        .get("token")
-        .filter(|token| !token.is_empty());
-    let token = token.ok_or(ProxyError::AuthRejected)?;
-    session.key_id = token.clone();
-    session.org_id.clone_from(&exchange.api.spec.org_id);
-    refuse_what_is_not_enforced(&session, &exchange.api)?;
-    exchange.session = Some(session);
-    Ok(())
-}
-
-/// A session that asks for restrictions which do not exist here must not pass as one
-/// without them.
-fn refuse_what_is_not_enforced(session: &Session, api: &Api) -> Result<(), ProxyError> {
-    let mut rights = session.access_rights.values();
-    let what = if !session.apply_policies.is_empty() || !session.apply_policy_id.is_empty() {
-        "policies"
-    } else if rights.any(|right| !right.allowed_urls.is_empty()) {
-        "allowed_urls"
-    } else {
-        let limited = session.rate > 0.0 || session.quota_max > 0;
-        if limited && !api.limits_told.swap(true, Ordering::Relaxed) {
-            warn!(
-                api = api.id,
-                "Sessions of the auth_check hook have a rate or quota, which is not enforced."
-            );
-        }
-        return Ok(());
-    };
-    error!(
-        api = api.id,
-        what, "Session of the auth_check hook needs what is not implemented."
-    );
-    Err(ProxyError::AuthRejected)
 }

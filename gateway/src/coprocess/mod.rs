@@ -4,6 +4,7 @@
 //! reason why it cannot run. A hook that cannot run refuses its request: it may be the one
 //! that keeps callers out.
 
+mod auth;
 mod convert;
 pub mod host;
 mod overrides;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+pub use auth::AuthStep;
 use coprocess_core::{CoProcessLanguage, DispatchError, DispatchFuture, Hook, HookType, Object};
 use http::Response;
 use tracing::{error, warn};
@@ -26,6 +28,7 @@ use crate::definition::BodyMode;
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use crate::upstream::body::ResponseBody;
+use convert::Applied;
 
 /// A language that is up, with the driver string that it was asked for by.
 #[derive(Clone)]
@@ -201,9 +204,21 @@ impl HookStep {
         outcome: DispatchResult,
         exchange: &mut Exchange,
     ) -> Result<Flow, ProxyError> {
+        Ok(match self.applied(call, outcome, exchange)? {
+            Applied::Answer(response) => Flow::Respond(response),
+            Applied::GoesOn { .. } => Flow::Continue,
+        })
+    }
+
+    fn applied(
+        &self,
+        call: &HookCall,
+        outcome: DispatchResult,
+        exchange: &mut Exchange,
+    ) -> Result<Applied, ProxyError> {
         let object = outcome.map_err(|error| self.failed(&error, exchange))?;
-        convert::apply(self, call, object, exchange)
-            .map_err(|reason| self.failed(&DispatchError::Raised { message: reason }, exchange))?
+        convert::apply(call, object, exchange)
+            .map_err(|reason| self.failed(&DispatchError::Raised { message: reason }, exchange))
     }
 
     /// Runs a response hook.

@@ -39,6 +39,12 @@ pub struct ApiDefinition {
     pub custom_plugin_auth_enabled: bool,
     /// The older name of `custom_plugin_auth_enabled`.
     pub enable_coprocess_auth: bool,
+    /// Seconds that a session is kept, unless it says otherwise itself; 0 is for good.
+    pub session_lifetime: i64,
+    /// A session is kept until its key expires, where that is later.
+    pub session_lifetime_respects_key_expiration: bool,
+    /// Which of several mechanisms provides the session.
+    pub base_identity_provided_by: String,
     /// Settings for plugins.
     pub config_data: Map<String, Value>,
     /// Do not show `config_data` to plugins.

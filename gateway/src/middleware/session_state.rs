@@ -1,25 +1,22 @@
 //! What a session says of its key: that it is valid, and for this API.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use coprocess_core::Session;
 
 use crate::chain::{Flow, Middleware, Step};
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
+use crate::session::unix_now;
 
 /// Checks the session that authentication left.
 pub struct SessionState;
 
 impl Middleware for SessionState {
     fn process<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |now| now.as_secs());
+        let now = u64::try_from(unix_now()).unwrap_or(0);
         let api_id = &exchange.api.id;
         Step::Done(match &exchange.session {
             Some(session) => check(session, api_id, now).map(|()| Flow::Continue),
-            None => Err(ProxyError::AuthRejected),
+            None => Err(ProxyError::SessionMissing),
         })
     }
 }

@@ -148,6 +148,7 @@ impl Worker {
             policy: self.policy,
             scheme: "http",
             session: None,
+            unsaved: None,
             upgrade,
         })))
     }

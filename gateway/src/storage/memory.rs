@@ -153,8 +153,7 @@ mod tests {
     #[test]
     fn values_are_kept_replaced_and_bounded() {
         let mut table = Table::default();
-        let set =
-            |table: &mut Table, key: &str, value: Vec<u8>| table.set(key, value.into(), None);
+        let set = |table: &mut Table, key: &str, value: Vec<u8>| table.set(key, value.into(), None);
         set(&mut table, "k", b"one".to_vec()).unwrap();
         set(&mut table, "k", b"two".to_vec()).unwrap();
         assert_eq!(table.get("k").as_deref(), Some(&b"two"[..]));

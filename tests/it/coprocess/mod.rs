@@ -15,6 +15,7 @@ pub(crate) mod overrides;
 pub(crate) mod reload;
 pub(crate) mod responses;
 pub(crate) mod seed;
+pub(crate) mod sessions;
 pub(crate) mod time_limit;
 
 use test_harness::{Definition, Gateway, Upstream};
@@ -96,6 +97,18 @@ macro_rules! scenarios {
             a_failing_check_is_not_authorised,
             a_check_is_ignored_on_a_keyless_api,
             the_older_switch_works_too,
+        ]);
+        scenarios!($driver, sessions: [
+            every_field_is_shown_stored_and_listed,
+            a_session_decides_whether_its_caller_may_pass,
+            edits_in_later_hooks_are_not_stored,
+            a_quota_goes_on_although_the_session_is_made_anew,
+            a_key_is_deleted_once,
+            keys_are_listed_by_their_beginning,
+            hashed_keys_are_found_by_key_and_by_hash,
+            hashes_are_listed_and_asked_for_only_where_that_is_allowed,
+            sessions_end_with_their_lifetime,
+            another_identity_leaves_no_session,
         ]);
         scenarios!($driver, bodies: [
             a_body_over_the_limit_is_refused_before_the_upstream_sees_it,
