@@ -6,10 +6,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, Uri, Version};
 use indexmap::IndexMap;
 use percent_encoding::percent_decode;
 
@@ -106,6 +106,10 @@ pub struct Request {
     pub client_address: Option<IpAddr>,
     /// What tells this request from all others (an addition).
     pub request_id: RequestId,
+    /// The protocol that the client speaks (an addition).
+    pub version: Version,
+    /// When the request came in (an addition).
+    pub received: Option<SystemTime>,
 }
 
 impl Request {
@@ -127,6 +131,8 @@ impl Request {
             raw_body_only: false,
             client_address: None,
             request_id: RequestId::default(),
+            version: Version::HTTP_11,
+            received: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use coprocess_core::{RequestId, Session};
 use http::request::Parts;
@@ -29,6 +30,8 @@ pub struct Exchange {
     pub client: Peer,
     /// What tells it from all others.
     pub id: RequestId,
+    /// When its head had come in.
+    pub received: SystemTime,
     /// How its errors look.
     pub error_style: ErrorStyle,
     /// Which paths are let through, also where a plugin sets one.

@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use coprocess_core::{
     Host, LogLevel, Object, Request, Response, ResponseHeaders, Session, StringMap, canonical_name,
 };
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, Version};
 use mlua::{Error, FromLuaMulti, IntoLuaMulti, Lua, LuaString, Table, Value};
 
 use crate::budget;
@@ -81,7 +82,7 @@ fn failure(text: impl Into<String>) -> Error {
     Error::RuntimeError(text.into())
 }
 
-/// The table of all functions, for the two Lua files of this crate.
+/// The table of all functions, for the Lua files of this crate.
 pub(crate) fn table(lua: &Lua, calls: &Rc<Calls>) -> mlua::Result<Table> {
     let natives = Natives {
         lua,
@@ -90,6 +91,7 @@ pub(crate) fn table(lua: &Lua, calls: &Rc<Calls>) -> mlua::Result<Table> {
     };
     request_readers(&natives)?;
     request_writers(&natives)?;
+    additions(&natives)?;
     response(&natives)?;
     caller(&natives)?;
     host(&natives)?;
@@ -99,10 +101,7 @@ pub(crate) fn table(lua: &Lua, calls: &Rc<Calls>) -> mlua::Result<Table> {
     natives
         .table
         .raw_set("find", lua.create_function(patterns::find)?)?;
-    let decode = lua.create_function(|lua, text: LuaString| json::decode(lua, &text.as_bytes()))?;
-    natives.table.raw_set("decode_json", decode)?;
-    let encode = lua.create_function(json::encode)?;
-    natives.table.raw_set("encode_json", encode)?;
+    json::add_to(lua, &natives.table)?;
     Ok(natives.table)
 }
 
@@ -198,6 +197,41 @@ fn request_readers(natives: &Natives<'_>) -> mlua::Result<()> {
     })?;
     natives.request("get_header", |lua, r, name: LuaString| {
         header_text(lua, &r.headers, &name)
+    })
+}
+
+/// What plugins see beyond the original's message, and what its Lua functions tell.
+fn additions(natives: &Natives<'_>) -> mlua::Result<()> {
+    natives.request("request_multivalue_headers", |lua, r, ()| {
+        from_header_list(lua, &r.multivalue_headers())
+    })?;
+    natives.request("client_address", |lua, r, ()| {
+        let address = r.client_address.map(|address| address.to_string());
+        address.map(|text| lua.create_string(text)).transpose()
+    })?;
+    natives.request("request_id", |lua, r, ()| {
+        lua.create_string(r.request_id.to_string())
+    })?;
+    natives.request("start_time", |_, r, ()| {
+        let received = r.received.unwrap_or_else(SystemTime::now);
+        let since = received.duration_since(SystemTime::UNIX_EPOCH);
+        Ok(since.unwrap_or_default().as_secs_f64())
+    })?;
+    natives.request("http_version", |_, r, ()| {
+        Ok(match r.version {
+            Version::HTTP_09 => 0.9,
+            Version::HTTP_10 => 1.0,
+            Version::HTTP_2 => 2.0,
+            Version::HTTP_3 => 3.0,
+            _ => 1.1,
+        })
+    })?;
+    natives.object("listen_path", |lua, object, ()| {
+        lua.create_string(&object.spec.listen_path)
+    })?;
+    natives.object("hook_type", |_, object, ()| Ok(object.hook_type as i32))?;
+    natives.object("hook_name", |lua, object, ()| {
+        lua.create_string(&*object.hook_name)
     })
 }
 
@@ -328,7 +362,12 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
         },
     )?;
     natives.response("put_multivalue_headers", |_, r, list: Table| {
-        edited_headers(r).multivalue_headers = to_header_list(&list)?;
+        let mut headers = to_header_list(&list)?;
+        for header in &mut headers {
+            // In any case, as in `headers`.
+            header.key = known_name(std::mem::take(&mut header.key));
+        }
+        edited_headers(r).multivalue_headers = headers;
         Ok(())
     })
 }

@@ -1,10 +1,11 @@
 -- Leaves a plugin only what it may use, and puts bounds where the libraries have none.
--- Arguments: the functions that the gateway provides, the source of a module by name, ffi or nil.
-local native, module_chunk, ffi = ...
+-- Arguments: the functions that the gateway provides, the name of a module as its file has it,
+-- its code by that name, ffi or nil.
+local native, module_named, module_chunk, ffi = ...
 
 local type, error, select, tostring, tonumber = type, error, select, tostring, tonumber
 local unpack, rawget = unpack, rawget
-local raw_pcall, raw_load = pcall, load
+local raw_pcall, raw_xpcall, raw_load = pcall, xpcall, load
 local raw_getmetatable = getmetatable
 local concat = table.concat
 
@@ -61,7 +62,7 @@ function loadstring(text, name)
 end
 
 -- Errors of the gateway's functions are objects; plugins expect text.
-local match = string.match
+local match, find = string.match, string.find
 
 local function textual(ok, problem, ...)
   if not ok and type(problem) == "userdata" then
@@ -383,9 +384,17 @@ local loaded = {
 package = { loaded = loaded, preload = {}, path = "", cpath = "" }
 local loading, ran = {}, {}
 
+-- Where the last error in a module came up. Only text has its line with it.
+local raised_at
+
+local function note_place(problem)
+  raised_at = native.place()
+  return problem
+end
+
 local function run_module(name, chunk)
   loading[name], ran[name] = true, true
-  local ok, value = raw_pcall(chunk, name)
+  local ok, value = raw_xpcall(chunk, note_place, name)
   loading[name] = nil
   if not ok then
     error(value, 0)
@@ -405,25 +414,38 @@ function require(name)
   if loaded[name] ~= nil then
     return loaded[name]
   end
-  if loading[name] then
-    error("module '" .. name .. "' requires itself", 2)
-  end
   local preload = package.preload
   local chunk = type(preload) == "table" and preload[name] or nil
+  local own_name = name
   if chunk == nil then
     native.check_stack()
-    local problem
-    chunk, problem = module_chunk(name)
-    if chunk == nil then
+    local found, problem = module_named(name)
+    if not found then
       error(problem, 2)
     end
+    -- `a/b` is `a.b`, and `b` may be in `vendor`: one module, however it is asked for.
+    own_name = found
   end
-  return run_module(name, chunk)
+  if loading[own_name] then
+    error("module '" .. name .. "' requires itself", 2)
+  end
+  if loaded[own_name] == nil then
+    run_module(own_name, chunk or module_chunk(own_name))
+  end
+  loaded[name] = loaded[own_name]
+  return loaded[name]
 end
 
 -- Runs one of the plugin's files, unless a `require` in another has run it already.
 return function(name, chunk)
-  if not ran[name] then
-    run_module(name, chunk)
+  if ran[name] then
+    return
+  end
+  raised_at = nil
+  local ok, problem = raw_pcall(run_module, name, chunk)
+  if not ok then
+    local text = tostring(problem)
+    local has_place = type(problem) == "userdata" or find(text, "%.lua:%d")
+    error((has_place or not raised_at) and problem or raised_at .. ": " .. text, 0)
   end
 end

@@ -54,6 +54,15 @@ fn read_file(root: &Path, file: &Path) -> Result<SourceFile, LoadError> {
     })
 }
 
+/// The file that `require` means: `a/b` is `a.b`, and what is in `vendor` is found without
+/// its folder too.
+pub(crate) fn module<'a>(files: &'a [SourceFile], name: &str) -> Option<&'a SourceFile> {
+    let name = name.replace('/', ".");
+    let vendored = format!("vendor.{name}");
+    let by_name = |name: &str| files.iter().find(|file| file.module == name);
+    by_name(&name).or_else(|| by_name(&vendored))
+}
+
 fn module_name(file: &Path) -> String {
     let mut parts: Vec<_> = file
         .with_extension("")

@@ -20,9 +20,8 @@ tyk.req = {
   clear_header = function(name)
     current():delete_header(name)
   end,
-  -- There for plugins that call them; they never had a value.
-  start_time = function() end,
-  http_version = function() end,
+  start_time = native.start_time,
+  http_version = native.http_version,
 }
 
 function tyk.log(message, level)

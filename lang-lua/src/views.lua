@@ -1,5 +1,5 @@
--- What a hook sees: request, response, session, metadata, spec. Nothing is converted before
--- it is read, and only what was touched is looked at after the hook.
+-- What a hook sees: request, response, session, metadata, spec, and the global `object` that has
+-- all of them. Nothing is converted before it is read.
 -- Arguments: the functions that the gateway provides, and the code of the table `tyk`.
 local native, make_tyk = ...
 
@@ -217,6 +217,7 @@ local request_tables = {
   extended_params = keep(native.extended_params),
   delete_params = keep(native.delete_params),
   return_overrides = keep(native.return_overrides),
+  multivalue_headers = keep(native.request_multivalue_headers),
 }
 
 local request_scalars = {
@@ -226,6 +227,9 @@ local request_scalars = {
   scheme = native.scheme,
   body = native.body,
   raw_body = native.raw_body,
+  client_address = native.client_address,
+  listen_path = native.listen_path,
+  request_id = native.request_id,
 }
 
 local response_scalars = {
@@ -252,20 +256,62 @@ local function session_field(session, field)
   return value
 end
 
-local metas = {
-  request = { __index = reader("request", Request, request_scalars, request_tables) },
-  response = { __index = reader("response", {}, response_scalars, response_tables) },
-  session = {
-    __index = function(session, field)
-      if session ~= live.session then
-        error("this is the session" .. ended, 2)
-      end
-      return session_field(session, field)
-    end,
-  },
+local request_meta = { __index = reader("request", Request, request_scalars, request_tables) }
+local response_meta = { __index = reader("response", {}, response_scalars, response_tables) }
+local session_meta = {
+  __index = function(session, field)
+    if session ~= live.session then
+      error("this is the session" .. ended, 2)
+    end
+    return session_field(session, field)
+  end,
 }
 
-local request_meta, response_meta, session_meta = metas.request, metas.response, metas.session
+-- === the global `object`: one table for all calls, which holds nothing itself ===
+
+local object_fields = {
+  hook_type = native.hook_type,
+  hook_name = native.hook_name,
+  request = live_request,
+  response = function()
+    return live.response
+  end,
+  session = function()
+    return live.session
+  end,
+  metadata = function()
+    return live.session.metadata
+  end,
+  spec = function()
+    return live["spec entries"]
+  end,
+}
+
+local object_meta = {}
+
+function object_meta.__index(_, field)
+  local read = object_fields[field]
+  if read then
+    live_request()
+    return read()
+  end
+end
+
+function object_meta.__newindex(_, field)
+  error("`object." .. tostring(field) .. "` cannot be assigned; change its fields, or return another table", 2)
+end
+
+local object = setmetatable({}, object_meta)
+rawset(globals, "object", object)
+
+local function object_copy()
+  live_request()
+  local copy = {}
+  for field, read in next, object_fields do
+    copy[field] = read()
+  end
+  return copy
+end
 
 -- === listing a view shows all of it ===
 
@@ -299,24 +345,40 @@ local function complete(view)
   end
 end
 
+-- `object` stays empty, so what is listed is a copy.
+local function listed(view)
+  if view == object then
+    return object_copy()
+  end
+  if getmetatable(view) then
+    complete(view)
+  end
+  return view
+end
+
 function globals.pairs(view)
   if type(view) ~= "table" then
     error("bad argument #1 to 'pairs' (table expected, got " .. type(view) .. ")", 2)
   end
   if getmetatable(view) then
-    complete(view)
+    view = listed(view)
   end
   return next, view, nil
 end
 
 function globals.next(view, key)
-  if key == nil and type(view) == "table" and getmetatable(view) then
-    complete(view)
+  if view == object or key == nil and type(view) == "table" and getmetatable(view) then
+    view = listed(view)
   end
   return next(view, key)
 end
 
--- === taking back what the hook changed ===
+for meta in next, fills do
+  native.mark(meta, "view")
+end
+native.mark(object_meta, "view")
+
+-- === for the code that takes back what a hook changed ===
 
 -- What was only added to is added; what was listed or assigned counts as a whole.
 local function put_map(slot, meta, put)
@@ -334,166 +396,10 @@ local function put_map(slot, meta, put)
   end
 end
 
-local take_metadata = put_map("metadata", metadata_meta, native.put_metadata)
-local take_response_headers = put_map("response headers", response_headers_meta, native.put_response_headers)
-
-local request_setters = {
-  set_headers = put_map("headers to set", set_headers_meta, native.put_set_headers),
-  delete_headers = native.put_delete_headers,
-  add_params = put_map("parameters to add", add_params_meta, native.put_add_params),
-  extended_params = native.put_extended_params,
-  delete_params = native.put_delete_params,
-  return_overrides = native.put_return_overrides,
-  url = native.put_url,
-  method = native.put_method,
-  raw_body = native.put_raw_body,
+return {
+  begin = begin, complete = complete, listed = listed, object = object, put_map = put_map,
+  session_metadata = session_metadata, raw_next = next,
+  request_meta = request_meta, response_meta = response_meta, session_meta = session_meta,
+  spec_meta = spec_meta, metadata_meta = metadata_meta, set_headers_meta = set_headers_meta,
+  add_params_meta = add_params_meta, response_headers_meta = response_headers_meta,
 }
-
--- Showing them is all that they are for: changes have no effect, as in the original.
--- Of the two forms of the body only the bytes count, so that a plugin which edits both does
--- what it does elsewhere.
-local request_fixed = { headers = true, params = true, request_uri = true, scheme = true, body = true }
-
-local function unknown(what, field)
-  error(what .. " has no field `" .. tostring(field) .. "`", 0)
-end
-
-local function take_request(request)
-  for field, value in next, request do
-    local set = request_setters[field]
-    if set then
-      set(value)
-    elseif not request_fixed[field] then
-      unknown("request", field)
-    end
-  end
-end
-
-local function take_session(session)
-  for field, value in next, session do
-    if field == "metadata" and type(value) == "table" then
-      take_metadata(value)
-    else
-      native.put_session_field(field, value)
-    end
-  end
-end
-
-local function take_response(response)
-  for field, value in next, response do
-    if field == "status_code" then
-      native.put_status_code(value)
-    elseif field == "raw_body" then
-      native.put_response_body(value)
-    elseif field ~= "body" and field ~= "headers" and field ~= "multivalue_headers" then
-      unknown("response", field)
-    end
-  end
-  local headers = rawget(response, "headers")
-  if headers ~= nil then
-    take_response_headers(headers)
-  end
-  local multivalue = rawget(response, "multivalue_headers")
-  if multivalue ~= nil then
-    native.put_multivalue_headers(multivalue)
-  end
-end
-
-local function wrong_return(name, index, value, expected)
-  local got = value == nil and "nothing" or "a " .. type(value)
-  local which = index == 1 and "returned " or "returned as value " .. index .. " "
-  error("hook `" .. name .. "` " .. which .. got .. "; expected `return " .. expected .. "`", 0)
-end
-
--- === one call ===
-
-local function handler_of(name)
-  local handler = rawget(globals, name)
-  if type(handler) ~= "function" then
-    error("`" .. name .. "` is no longer a function", 0)
-  end
-  return handler
-end
-
-local function call_request_hook(name)
-  local handler = handler_of(name)
-  local view = setmetatable({}, request_meta)
-  local session_view = setmetatable({}, session_meta)
-  local spec = setmetatable({}, spec_meta)
-  begin({ request = view, session = session_view, ["spec entries"] = spec })
-  local request, session = handler(view, session_view, spec)
-  if type(request) ~= "table" then
-    wrong_return(name, 1, request, "request, session")
-  end
-  if next(request) ~= nil then
-    take_request(request)
-  end
-  if session ~= nil then
-    if type(session) ~= "table" then
-      wrong_return(name, 2, session, "request, session")
-    end
-    if next(session) ~= nil then
-      take_session(session)
-    end
-  end
-end
-
-local function call_auth_hook(name)
-  local handler = handler_of(name)
-  local view = setmetatable({}, request_meta)
-  local session_view = setmetatable({}, session_meta)
-  local spec = setmetatable({}, spec_meta)
-  begin({ request = view, session = session_view, ["spec entries"] = spec })
-  -- As in the other languages, `metadata` is the session's own.
-  local metadata_view = session_view.metadata
-  local request, session, metadata = handler(view, session_view, metadata_view, spec)
-  local expected = "request, session, metadata"
-  if type(request) ~= "table" then
-    wrong_return(name, 1, request, expected)
-  end
-  if session ~= nil and type(session) ~= "table" then
-    wrong_return(name, 2, session, expected)
-  end
-  if metadata ~= nil and type(metadata) ~= "table" then
-    wrong_return(name, 3, metadata, expected)
-  end
-  take_request(request)
-  if session == nil then
-    native.drop_session()
-  else
-    native.make_session()
-    take_session(session)
-    if metadata and metadata ~= rawget(session, "metadata") then
-      complete(metadata)
-      native.put_metadata(metadata, false)
-    end
-  end
-end
-
-local function call_response_hook(name)
-  local handler = handler_of(name)
-  local view = setmetatable({}, request_meta)
-  local response_view = setmetatable({}, response_meta)
-  local session_view = setmetatable({}, session_meta)
-  local spec = setmetatable({}, spec_meta)
-  begin({
-    request = view, response = response_view, session = session_view, ["spec entries"] = spec,
-  })
-  local metadata_view = session_metadata(session_view, "metadata")
-  local response = handler(view, response_view, session_view, metadata_view, spec)
-  if type(response) ~= "table" then
-    wrong_return(name, 1, response, "response")
-  end
-  if response == view then
-    -- `return request, session`, as the other hooks do: the response was edited in place.
-    response = response_view
-  end
-  take_response(response)
-end
-
-local function call_event_handler(name, event, spec)
-  begin({})
-  handler_of(name)(event, spec)
-end
-
-return call_request_hook, call_auth_hook, call_response_hook, call_event_handler, complete

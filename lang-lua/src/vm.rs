@@ -14,12 +14,16 @@ use mlua::{Error, Function, IntoLuaMulti, Lua, LuaString, StdLib, Table};
 use crate::natives::{self, Calls};
 use crate::options::Options;
 use crate::raw::interrupt::{self, Cut, InterruptibleLua, OWN_CHUNK};
-use crate::source::SourceFile;
+use crate::source::{self, SourceFile};
 
 const SANDBOX: &str = include_str!("sandbox.lua");
 const VIEWS: &str = include_str!("views.lua");
+const CALLS: &str = include_str!("calls.lua");
 const TYK: &str = include_str!("tyk.lua");
 const CJSON: &str = include_str!("cjson.lua");
+
+/// How a line of a traceback begins that is about the gateway's own Lua code.
+const OWN_FRAME: &str = "\tgateway:";
 
 /// Plugin code ready to run, on the thread that made it.
 pub(crate) struct Vm {
@@ -34,6 +38,7 @@ pub(crate) struct Vm {
     event_handler: Function,
     /// The plugin's functions, in the order of its list.
     names: Vec<LuaString>,
+    files: Arc<[SourceFile]>,
     /// What was global before the plugin's code ran.
     own_globals: HashSet<Vec<u8>>,
 }
@@ -66,15 +71,13 @@ impl Vm {
         let natives = natives::table(lua, &calls)?;
         let ffi: mlua::Value = lua.globals().raw_get("ffi")?;
         lua.globals().raw_remove("ffi")?;
-        let run_file = own_chunk(lua, SANDBOX).call((&natives, module_finder(lua, files)?, ffi))?;
-        let (request_hook, auth_hook, response_hook, event_handler, complete): (
-            _,
-            _,
-            _,
-            _,
-            Function,
-        ) = own_chunk(lua, VIEWS).call((&natives, own_chunk(lua, TYK)))?;
-        own_chunk(lua, CJSON).call::<()>((natives, complete))?;
+        natives.raw_set("place", lua.create_function(|lua, ()| Ok(place(lua)))?)?;
+        let (module_named, module_chunk) = module_finder(lua, files)?;
+        let run_file = own_chunk(lua, SANDBOX).call((&natives, module_named, module_chunk, ffi))?;
+        let views: Table = own_chunk(lua, VIEWS).call((&natives, own_chunk(lua, TYK)))?;
+        let (request_hook, auth_hook, response_hook, event_handler) =
+            own_chunk(lua, CALLS).call((&natives, &views))?;
+        own_chunk(lua, CJSON).call::<()>((natives, views))?;
         let own_globals = global_functions(lua)?;
         Ok(Self {
             calls,
@@ -86,6 +89,7 @@ impl Vm {
             response_hook,
             event_handler,
             names: Vec::new(),
+            files: Arc::clone(files),
             own_globals: own_globals.into_iter().collect(),
             lua: interruptible,
         })
@@ -140,6 +144,39 @@ impl Vm {
             HookType::Response => &self.response_hook,
         };
         self.guarded(limit, || entry.call(&self.names[index]))
+            .map_err(|failure| match failure {
+                Failure::Raised(text) => Failure::Raised(self.located(&text, index)),
+                Failure::Memory(text) => Failure::Memory(self.located(&text, index)),
+                cut => cut,
+            })
+    }
+
+    /// The text with what it lacks to be found in the plugin: what came up after the function
+    /// had returned, or is no text, names no line, and there the function's own is the nearest.
+    fn located(&self, text: &str, index: usize) -> String {
+        let name = self.names[index].to_string_lossy();
+        // The traceback calls it by the name that it has where it is called.
+        let text = text.replace("in local 'handler'", &format!("in function '{name}'"));
+        let of_plugin = |line: &&str| !line.starts_with(OWN_FRAME);
+        let text = text
+            .lines()
+            .filter(of_plugin)
+            .collect::<Vec<_>>()
+            .join("\n");
+        let first = text.lines().next().unwrap_or_default();
+        let has_place = |file: &SourceFile| first.contains(&format!("{}:", file.name));
+        if self.files.iter().any(has_place) {
+            return text;
+        }
+        let function = self.lua().globals().raw_get(&self.names[index]);
+        let info = function.map(|function: Function| function.info());
+        match info.map(|info| (info.source, info.line_defined)) {
+            Ok((Some(file), Some(line))) => {
+                let file = file.trim_start_matches('@');
+                format!("{file}:{line}: in function `{name}`: {text}")
+            }
+            _ => text,
+        }
     }
 
     /// Calls an event handler with the event and the API's spec.
@@ -216,14 +253,15 @@ fn chunk(lua: &Lua, file: &SourceFile) -> mlua::Result<Function> {
         .into_function()
 }
 
-/// Finds the module that `require` asks for among the plugin's files, and nowhere else.
-fn module_finder(lua: &Lua, files: &Arc<[SourceFile]>) -> mlua::Result<Function> {
-    let files = Arc::clone(files);
-    lua.create_function(move |lua, name: String| {
-        if let Some(file) = files.iter().find(|file| file.module == name) {
-            return Ok((Some(chunk(lua, file)?), None));
+/// Finds the module that `require` asks for among the plugin's files, and nowhere else: its
+/// name, and its code by that name.
+fn module_finder(lua: &Lua, files: &Arc<[SourceFile]>) -> mlua::Result<(Function, Function)> {
+    let all = Arc::clone(files);
+    let named = lua.create_function(move |_, name: String| {
+        if let Some(file) = source::module(&all, &name) {
+            return Ok((Some(file.module.clone()), None));
         }
-        let known: Vec<&str> = files.iter().map(|file| file.module.as_str()).collect();
+        let known: Vec<&str> = all.iter().map(|file| file.module.as_str()).collect();
         let known = known.join(", ");
         Ok((
             None,
@@ -231,7 +269,30 @@ fn module_finder(lua: &Lua, files: &Arc<[SourceFile]>) -> mlua::Result<Function>
                 "no module '{name}' in this plugin; there are: {known}"
             )),
         ))
-    })
+    })?;
+    let all = Arc::clone(files);
+    let code = lua.create_function(move |lua, name: String| {
+        let file = all.iter().find(|file| file.module == name);
+        file.map(|file| chunk(lua, file)).transpose()
+    })?;
+    Ok((named, code))
+}
+
+/// File and line of the plugin's code that runs, or nothing to say.
+fn place(lua: &Lua) -> String {
+    for level in 0.. {
+        let found = lua.inspect_stack(level, |frame| {
+            let source = frame.source().source?.into_owned();
+            let file = source.strip_prefix('@')?.to_owned();
+            Some(format!("{file}:{}", frame.current_line()?))
+        });
+        match found {
+            Some(Some(place)) => return place,
+            Some(None) => {}
+            None => break,
+        }
+    }
+    String::new()
 }
 
 fn global_functions(lua: &Lua) -> mlua::Result<Vec<Vec<u8>>> {

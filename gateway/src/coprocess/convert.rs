@@ -85,6 +85,8 @@ fn object(
             raw_body_only: call.raw_body_only,
             client_address: Some(exchange.client.address.ip().to_canonical()),
             request_id: exchange.id,
+            version: exchange.head.version,
+            received: Some(exchange.received),
             ..Request::new(
                 exchange.head.method.clone(),
                 exchange.head.uri.clone(),

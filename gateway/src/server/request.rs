@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Cache};
 use coprocess_core::Session;
@@ -144,6 +144,7 @@ impl Worker {
             listen_length,
             client: peer.clone(),
             id: request_id::next(),
+            received: SystemTime::now(),
             error_style,
             policy: self.policy,
             scheme: "http",

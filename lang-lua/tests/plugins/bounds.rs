@@ -60,7 +60,7 @@ fn what_is_copied_for_a_moment_can_be_copied_again() {
     let fixture = Fixture::with_options(
         "function hook(request)\n\
          local text = ('x'):rep(1e6)\n\
-         for i = 1, 40 do\n\
+         for i = 1, 20 do\n\
          local json = require('cjson').encode({ text })\n\
          assert(require('cjson').decode(json)[1] == text)\n\
          end\n\

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coprocess_core::{
-    CoProcessLanguage, DispatchError, HookType, Host, HostError, InitContext, LogLevel, Object,
-    Plugin, PluginSource, Request, SourceKind, Spec, StringMap,
+    CoProcessLanguage, DispatchError, HookType, Host, HostError, InitContext, LoadError, LogLevel,
+    Object, Plugin, PluginSource, Request, SourceKind, Spec, StringMap,
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
 
@@ -28,12 +28,29 @@ impl Fixture {
     }
 
     pub(crate) fn with_options(code: &str, options: &str) -> Self {
+        let files = [("plugin.lua", code)];
+        match Self::load(&files, SourceKind::Directory, options) {
+            Ok(fixture) => fixture,
+            Err(error) => panic!("the plugin does not load: {error}"),
+        }
+    }
+
+    /// A bundle of these files, in this order.
+    pub(crate) fn bundle(files: &[(&str, &str)]) -> Result<Self, LoadError> {
+        Self::load(files, SourceKind::Bundle, r#"{"lua_burst_ms": 10000}"#)
+    }
+
+    fn load(files: &[(&str, &str)], kind: SourceKind, options: &str) -> Result<Self, LoadError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("lang-lua-{}-{count}", std::process::id());
         let root = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&root).expect("a temporary folder");
-        std::fs::write(root.join("plugin.lua"), code).expect("a temporary file");
+        for (file, code) in files {
+            let path = root.join(file);
+            let folder = path.parent().expect("a file is in a folder");
+            std::fs::create_dir_all(folder).expect("a temporary folder");
+            std::fs::write(path, code).expect("a temporary file");
+        }
         let language = lang_lua::Lua::default();
         let context = InitContext {
             host: Arc::new(Quiet),
@@ -45,12 +62,15 @@ impl Fixture {
         let source = PluginSource {
             name: "plugin".to_owned(),
             root: root.clone(),
-            files: vec![PathBuf::from("plugin.lua")],
-            kind: SourceKind::Directory,
+            files: files.iter().map(|(file, _)| PathBuf::from(file)).collect(),
+            kind,
         };
-        let plugin = language.load(&source).expect("the plugin loads");
+        let plugin = language.load(&source);
         std::fs::remove_dir_all(root).expect("the folder is ours");
-        Self { language, plugin }
+        Ok(Self {
+            language,
+            plugin: plugin?,
+        })
     }
 
     pub(crate) fn object(&self, name: &str, hook_type: HookType) -> Object {

@@ -8,7 +8,7 @@ use coprocess_core::{HookType, Object, Response, Session, Spec};
 use http::{HeaderMap, HeaderValue};
 
 /// What a hook with this body makes of an object.
-fn after(hook_type: HookType, body: &str, prepare: impl FnOnce(&mut Object)) -> Object {
+pub(crate) fn after(hook_type: HookType, body: &str, prepare: impl FnOnce(&mut Object)) -> Object {
     let arguments = match hook_type {
         HookType::CustomKeyCheck => "request, session, metadata, spec",
         HookType::Response => "request, response, session, metadata, spec",
@@ -23,7 +23,7 @@ fn after(hook_type: HookType, body: &str, prepare: impl FnOnce(&mut Object)) -> 
     }
 }
 
-fn pre(body: &str) -> Object {
+pub(crate) fn pre(body: &str) -> Object {
     after(HookType::Pre, body, |_| ())
 }
 

@@ -66,6 +66,8 @@ impl RequestRecord {
             raw_body_only: original.raw_body_only,
             client_address: original.client_address,
             request_id: original.request_id,
+            version: original.version,
+            received: original.received,
             ..self.request
         }
     }
@@ -151,6 +153,8 @@ impl Clone for RequestRecord {
                 raw_body_only: of.raw_body_only,
                 client_address: of.client_address,
                 request_id: of.request_id,
+                version: of.version,
+                received: of.received,
             },
             spec: self.spec.clone(),
             shadow: self.shadow.clone(),
