@@ -8,7 +8,7 @@ use coprocess_core::LanguageRegistry;
 use tracing::warn;
 
 use crate::config::{Config, Loaded};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Purpose};
 use crate::telemetry::log;
 
 /// The configuration that is read when none is named.
@@ -61,12 +61,16 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     for warning in &warnings {
         warn!("{warning}");
     }
-    let gateway = Gateway::build(config, &registry)?;
+    let purpose = match arguments.command {
+        Some(Command::Check) => Purpose::Check,
+        _ => Purpose::Serve,
+    };
+    let gateway = Gateway::build(config, &registry, purpose)?;
     let healthy = gateway.is_healthy() && warnings.is_empty();
     if arguments.strict && !healthy {
         return Err("--strict: there were warnings or errors, see above".into());
     }
-    if matches!(arguments.command, Some(Command::Check)) {
+    if purpose == Purpose::Check {
         return Ok(if gateway.is_healthy() {
             ExitCode::SUCCESS
         } else {

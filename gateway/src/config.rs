@@ -15,6 +15,9 @@ use crate::json::{self, JsonError};
 
 mod env;
 mod session;
+mod storage;
+
+pub use storage::{StorageOptions, StorageType};
 
 /// What the well-known sample configuration ships as its secret.
 const SAMPLE_SECRET: &str = "352d20ee67be67f6340b4c0605b044b7";
@@ -75,6 +78,8 @@ pub struct Config {
     pub coprocess_options: CoprocessOptions,
     /// Handlers of system events.
     pub event_handlers: EventHandlers,
+    /// Where keys, sessions and plugin data are kept.
+    pub storage: StorageOptions,
     /// The HTTP server.
     pub http_server_options: HttpServerOptions,
 }
@@ -170,6 +175,7 @@ impl Default for Config {
             local_session_cache: LocalSessionCache::default(),
             coprocess_options: CoprocessOptions::default(),
             event_handlers: EventHandlers::default(),
+            storage: StorageOptions::default(),
             http_server_options: HttpServerOptions::default(),
         }
     }
@@ -319,6 +325,7 @@ impl Config {
                 reason: "the two probes need names, and different ones".into(),
             });
         }
+        self.storage.validate()?;
         if crate::telemetry::log::parse_level(&self.log_level).is_none() {
             return Err(ConfigError::Value {
                 key: "log_level",

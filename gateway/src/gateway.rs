@@ -18,7 +18,10 @@ use crate::coprocess::{Driver, host::GatewayHost};
 use crate::events;
 use crate::server::{self, Server, ServerError};
 use crate::session::Sessions;
-use crate::storage::{MemoryStore, Store};
+use crate::storage::{self, MemoryStore, Store};
+
+/// Longest wait for the disk at the end.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long the end of the process waits for sessions to be saved.
 const LAST_SAVES: Duration = Duration::from_secs(5);
@@ -40,11 +43,28 @@ pub enum GatewayError {
     /// The sockets.
     #[error("{0}")]
     Server(#[from] ServerError),
+    /// The store.
+    #[error("{0}")]
+    Storage(#[from] storage::OpenError),
+}
+
+/// What a gateway is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve.
+    Serve,
+    /// To see whether it could serve. Nothing outside of the process is changed or waited
+    /// for: the store is one in memory.
+    Check,
 }
 
 impl Gateway {
     /// Brings the languages up and loads the APIs. Called on the main thread.
-    pub fn build(config: Config, registry: &LanguageRegistry) -> Result<Self, GatewayError> {
+    pub fn build(
+        config: Config,
+        registry: &LanguageRegistry,
+        purpose: Purpose,
+    ) -> Result<Self, GatewayError> {
         let config = Arc::new(config);
         let control_runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -53,11 +73,14 @@ impl Gateway {
             .build()?;
         let (sender, dispatcher) = events::channel(&config.event_handlers.events);
         control_runtime.spawn(dispatcher.run());
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let store: Arc<dyn Store> = match purpose {
+            Purpose::Serve => storage::open(&config.storage)?,
+            Purpose::Check => Arc::new(MemoryStore::default()),
+        };
         let (sessions, writer) = Sessions::new(config.sessions(), Arc::clone(&store));
         control_runtime.spawn(writer.run());
         let host: Arc<dyn Host> = Arc::new(GatewayHost {
-            store,
+            store: Arc::clone(&store),
             events: sender,
         });
         ffi::install_host(Arc::clone(&host));
@@ -71,6 +94,7 @@ impl Gateway {
             config: Arc::clone(&config),
             reloader: Arc::new(reloader),
             sessions,
+            store,
         };
         Ok(Self {
             config,
@@ -113,11 +137,12 @@ impl Gateway {
         let _ = stop.send(true);
         let grace = Duration::from_secs(self.config.graceful_shutdown_timeout_duration);
         self.control_runtime
-            .block_on(drain(running, grace, &mut signals));
+            .block_on(drain(running, grace, &mut signals, &self.control.store));
         self.control_runtime.block_on(self.save_sessions());
         for language in &self.languages {
             language.shutdown();
         }
+        flush(&self.control.store);
         self.control_runtime
             .shutdown_timeout(Duration::from_secs(1));
         info!("Stopped.");
@@ -234,22 +259,35 @@ fn start_languages(
 
 /// Waits for the data plane to finish, for no longer than `grace`; another signal ends the
 /// wait.
-async fn drain(running: server::Running, grace: Duration, signals: &mut Signals) {
+async fn drain(
+    running: server::Running,
+    grace: Duration,
+    signals: &mut Signals,
+    store: &Arc<dyn Store>,
+) {
     let finished = tokio::task::spawn_blocking(move || running.join());
     tokio::select! {
         _ = finished => {}
         () = tokio::time::sleep(grace) => {
             warn!(?grace, "Requests are still in flight after the grace time; stopping anyway.");
-            end_at_once();
+            end_at_once(store);
         }
         () = signals.stop.recv() => {
             warn!("Second signal; stopping at once.");
-            end_at_once();
+            end_at_once(store);
         }
     }
 }
 
 /// The data-plane threads cannot be joined any more, so the process ends here.
-fn end_at_once() -> ! {
+fn end_at_once(store: &Arc<dyn Store>) -> ! {
+    flush(store);
     std::process::exit(1)
+}
+
+/// Waits a moment for what is stored and not written yet.
+fn flush(store: &Arc<dyn Store>) {
+    if let Err(error) = storage::blocking::wait(store.flush(), FLUSH_LIMIT) {
+        error!(%error, "What was stored last is lost.");
+    }
 }

@@ -14,6 +14,7 @@ mod edge;
 mod languages;
 mod proxy;
 mod reload;
+mod storage;
 mod upgrade;
 
 #[cfg(feature = "coprocess")]

@@ -6,27 +6,39 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::Control;
+use crate::telemetry;
 
 /// `GET /hello`: always 200 while the process lives.
 pub(super) async fn hello(State(control): State<Control>) -> Response {
-    let healthy = control.reloader.table().load().is_healthy();
-    let status = if healthy { "pass" } else { "warn" };
+    let stored = control.store.health();
+    let status = match (&stored, control.reloader.table().load().is_healthy()) {
+        (Err(_), _) => "fail",
+        (Ok(()), false) => "warn",
+        (Ok(()), true) => "pass",
+    };
     axum::Json(json!({
         "status": status,
         "version": env!("CARGO_PKG_VERSION"),
         "description": "Coprocess Gateway",
-        "details": {},
+        "details": {control.store.name(): {
+            "status": if stored.is_ok() { "pass" } else { "fail" },
+            "componentType": "datastore",
+            "time": telemetry::log::timestamp(),
+        }},
     }))
     .into_response()
 }
 
-/// `GET /ready`: 503 with the reasons while an API is missing or refuses its requests.
+/// `GET /ready`: 503 with the reasons while the store is away, or an API is missing or
+/// refuses its requests.
 pub(super) async fn ready(State(control): State<Control>) -> Response {
     let table = control.reloader.table().load();
-    if table.is_healthy() {
+    let stored = control.store.health();
+    if table.is_healthy() && stored.is_ok() {
         return axum::Json(json!({"status": "pass"})).into_response();
     }
     let mut reasons = table.problems.clone();
+    reasons.extend(stored.err().map(|error| error.to_string()));
     for api in table.apis.values() {
         reasons.extend(
             api.refused

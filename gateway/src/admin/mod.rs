@@ -21,6 +21,7 @@ use subtle::ConstantTimeEq;
 use crate::api::reload::Reloader;
 use crate::config::Config;
 use crate::session::Sessions;
+use crate::storage::Store;
 
 /// What the handlers work on.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Control {
     pub reloader: Arc<Reloader>,
     /// The sessions of keys.
     pub sessions: Arc<Sessions>,
+    /// What is kept.
+    pub store: Arc<dyn Store>,
 }
 
 /// All routes of the control plane.

@@ -43,7 +43,9 @@ impl Host for GatewayHost {
         })?;
         let ttl = (ttl > 0).then(|| Duration::from_secs(ttl));
         let key = plugin_key(key);
-        let call = self.store.set(&key, Bytes::copy_from_slice(value), ttl);
+        let call = self
+            .store
+            .set_soon(&key, Bytes::copy_from_slice(value), ttl);
         blocking::wait(call, STORE_LIMIT).map_err(unstored)
     }
 

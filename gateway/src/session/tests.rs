@@ -28,6 +28,10 @@ impl Counting {
 }
 
 impl Store for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>> {
         self.gets.fetch_add(1, Ordering::Relaxed);
         self.call(self.inner.get(key))

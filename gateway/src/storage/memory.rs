@@ -1,121 +1,62 @@
 //! A store in memory: gone with the process, bounded so that nobody can fill it.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Store, StoreError, StoreFuture};
+use super::clock::Clock;
+use super::table::Table;
+use super::{Store, StoreFuture, done, lifetime};
 
-/// Most bytes of keys and values together.
+/// Most bytes where nobody says.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// What an entry takes besides its key and value.
-const OVERHEAD: usize = 128;
-
-fn size_of_entry(key: &str, value: &[u8]) -> usize {
-    key.len() + value.len() + OVERHEAD
-}
+/// How many keys are read before others may change something.
+pub(super) const SLICE: usize = 1000;
 
 /// The data of one process.
-#[derive(Default)]
-pub struct MemoryStore(Mutex<Table>);
-
-#[derive(Default)]
-struct Table {
-    entries: HashMap<String, Entry>,
-    bytes: usize,
+pub struct MemoryStore {
+    table: RwLock<Table>,
+    clock: Clock,
 }
 
-struct Entry {
-    value: Bytes,
-    ends: Option<Instant>,
-}
-
-impl Entry {
-    fn is_over(&self, now: Instant) -> bool {
-        self.ends.is_some_and(|ends| ends <= now)
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(MAX_BYTES)
     }
 }
-
-// === impl Table ===
-
-impl Table {
-    fn get(&mut self, key: &str) -> Option<Bytes> {
-        let now = Instant::now();
-        if self
-            .entries
-            .get(key)
-            .is_some_and(|entry| entry.is_over(now))
-        {
-            self.remove(key);
-        }
-        self.entries.get(key).map(|entry| entry.value.clone())
-    }
-
-    fn remove(&mut self, key: &str) -> bool {
-        let Some(entry) = self.entries.remove(key) else {
-            return false;
-        };
-        self.bytes -= size_of_entry(key, &entry.value);
-        true
-    }
-
-    fn remove_expired(&mut self, now: Instant) {
-        self.entries.retain(|key, entry| {
-            let stays = !entry.is_over(now);
-            if !stays {
-                self.bytes -= size_of_entry(key, &entry.value);
-            }
-            stays
-        });
-    }
-
-    fn set(&mut self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<(), StoreError> {
-        let now = Instant::now();
-        let size = size_of_entry(key, &value);
-        let replaced = |table: &Self| {
-            let entry = table.entries.get(key);
-            entry.map_or(0, |entry| size_of_entry(key, &entry.value))
-        };
-        if self.bytes - replaced(self) + size > MAX_BYTES {
-            self.remove_expired(now);
-        }
-        if self.bytes - replaced(self) + size > MAX_BYTES {
-            return Err(StoreError::Refused(format!(
-                "it is full: {} of {MAX_BYTES} bytes are in use",
-                self.bytes
-            )));
-        }
-        // A time too far away to be written down is no end.
-        let ends = ttl.and_then(|ttl| now.checked_add(ttl));
-        self.remove(key);
-        self.bytes += size;
-        self.entries.insert(key.to_owned(), Entry { value, ends });
-        Ok(())
-    }
-}
-
-// === impl MemoryStore ===
 
 impl MemoryStore {
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A store of at most `most` bytes.
+    pub fn new(most: usize) -> Self {
+        Self {
+            table: RwLock::new(Table::new(most)),
+            clock: Clock::showing(0),
+        }
     }
-}
 
-fn done<'a, T: Send + 'a>(outcome: Result<T, StoreError>) -> StoreFuture<'a, T> {
-    Box::pin(std::future::ready(outcome))
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Store for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>> {
-        done(Ok(self.table().get(key)))
+        done(Ok(self.read().get(key, self.clock.now()).cloned()))
     }
 
     fn set<'a>(&'a self, key: &'a str, value: Bytes, ttl: Option<Duration>) -> StoreFuture<'a, ()> {
-        done(self.table().set(key, value, ttl))
+        let now = self.clock.now();
+        done(self.write().set(key, value, lifetime(ttl), now))
     }
 
     fn set_if_absent<'a>(
@@ -124,58 +65,34 @@ impl Store for MemoryStore {
         value: Bytes,
         ttl: Option<Duration>,
     ) -> StoreFuture<'a, bool> {
-        let mut table = self.table();
-        if table.get(key).is_some() {
+        let now = self.clock.now();
+        let mut table = self.write();
+        if table.get(key, now).is_some() {
             return done(Ok(false));
         }
-        done(table.set(key, value, ttl).map(|()| true))
+        done(table.set(key, value, lifetime(ttl), now).map(|()| true))
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
-        let mut table = self.table();
-        let was_there = table.get(key).is_some();
-        table.remove(key);
-        done(Ok(was_there))
+        done(Ok(self.write().delete(key, self.clock.now())))
     }
 
     fn keys<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<String>> {
-        let mut table = self.table();
-        table.remove_expired(Instant::now());
-        let keys = table.entries.keys().filter(|key| key.starts_with(prefix));
-        done(Ok(keys.cloned().collect()))
+        done(Ok(all_keys(|last| {
+            self.read()
+                .keys_behind(prefix, last, SLICE, self.clock.now())
+        })))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_kept_replaced_and_bounded() {
-        let mut table = Table::default();
-        let set = |table: &mut Table, key: &str, value: Vec<u8>| table.set(key, value.into(), None);
-        set(&mut table, "k", b"one".to_vec()).unwrap();
-        set(&mut table, "k", b"two".to_vec()).unwrap();
-        assert_eq!(table.get("k").as_deref(), Some(&b"two"[..]));
-        assert_eq!(table.get("other"), None);
-        assert!(set(&mut table, "big", vec![0; MAX_BYTES]).is_err());
-        assert_eq!(table.bytes, size_of_entry("k", b"two"));
-        assert!(set(&mut table, "k", vec![0; MAX_BYTES]).is_err());
-        assert_eq!(
-            table.get("k").as_deref(),
-            Some(&b"two"[..]),
-            "a refused value replaces nothing"
-        );
-    }
-
-    #[test]
-    fn expired_values_are_gone() {
-        let mut table = Table::default();
-        let value = Bytes::from_static(b"v");
-        table.set("k", value.clone(), Some(Duration::ZERO)).unwrap();
-        assert_eq!(table.get("k"), None);
-        table.set("k", value, Some(Duration::ZERO)).unwrap();
-        table.remove_expired(Instant::now());
-        assert_eq!(table.bytes, 0);
+/// Puts slices of keys together; `read` returns those behind the last one.
+pub(super) fn all_keys(read: impl Fn(Option<&str>) -> Vec<String>) -> Vec<String> {
+    let mut keys = read(None);
+    loop {
+        let more = read(keys.last().map(String::as_str));
+        if more.is_empty() {
+            return keys;
+        }
+        keys.extend(more);
     }
 }

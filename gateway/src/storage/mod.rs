@@ -5,14 +5,24 @@
 //! data has a prefix of its own ([`keys`]), the same in every backend.
 
 pub mod blocking;
+mod clock;
+mod embedded;
 mod memory;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::config::{StorageOptions, StorageType};
+
+pub use embedded::{EmbeddedStore, OpenError};
 pub use memory::MemoryStore;
 
 /// The prefixes of keys. They are the original's, so that both can share a server.
@@ -25,21 +35,46 @@ pub mod keys {
     pub const WEBHOOK: &str = "webhook.cache.";
 }
 
+/// Most bytes of a key, its prefix included.
+pub const MAX_KEY: usize = 4096;
+
+/// Most bytes of a value.
+pub const MAX_VALUE: usize = 16 * 1024 * 1024;
+
+/// Beyond this many milliseconds, a thousand years, an entry has no end.
+const ENDLESS: u128 = 1000 * 365 * 24 * 3600 * 1000;
+
 /// The outcome of a call, when it is there.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Where data is kept.
 ///
-/// Every call ends within the time limit of the store. A call whose future is dropped may
-/// still take effect.
+/// Every call ends within the time limit of the store; [`keys`](Store::keys) may take that
+/// long for each thousand of them. A call whose future is dropped may still take effect.
+/// Futures may be polled on any runtime, or on none.
 pub trait Store: Send + Sync + 'static {
+    /// What kind of store it is, as the liveness probe calls it.
+    fn name(&self) -> &'static str;
+
     /// The value under `key`, unless there is none or it has expired.
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>>;
 
     /// Keeps `value` under `key`, in the place of what was there; without `ttl` until it is
     /// deleted. When it returns `Ok`, the value survives the end of the process, where the
-    /// store is one that survives it at all.
+    /// store is one that survives it at all. When it returns an error, the value may be
+    /// there all the same.
     fn set<'a>(&'a self, key: &'a str, value: Bytes, ttl: Option<Duration>) -> StoreFuture<'a, ()>;
+
+    /// The same for a caller that must not wait for a disk: everybody reads the value when
+    /// this returns, and it survives the end of the process a moment later.
+    fn set_soon<'a>(
+        &'a self,
+        key: &'a str,
+        value: Bytes,
+        ttl: Option<Duration>,
+    ) -> StoreFuture<'a, ()> {
+        self.set(key, value, ttl)
+    }
 
     /// Keeps `value` under `key` unless there is something already; tells whether it did.
     fn set_if_absent<'a>(
@@ -54,10 +89,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// All keys that begin with `prefix`, in no order.
     fn keys<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<String>>;
+
+    /// Returns when everything that was kept before survives the end of the process.
+    fn flush(&self) -> StoreFuture<'_, ()> {
+        done(Ok(()))
+    }
+
+    /// Whether the store works, as far as is known without asking it.
+    fn health(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Why a call of the store failed.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The store cannot be reached, or did not answer in time.
     #[error("storage is not available: {0}")]
@@ -65,4 +110,44 @@ pub enum StoreError {
     /// The store is there and does not take the value.
     #[error("storage refused: {0}")]
     Refused(String),
+}
+
+/// Opens the store that the configuration asks for.
+pub fn open(options: &StorageOptions) -> Result<Arc<dyn Store>, OpenError> {
+    Ok(match options.kind() {
+        StorageType::Memory => Arc::new(MemoryStore::new(options.max_bytes)),
+        StorageType::Embedded => {
+            let path: &Path = &options.path;
+            Arc::new(EmbeddedStore::open(path, options.max_bytes)?)
+        }
+    })
+}
+
+/// A call that has its outcome already.
+fn done<'a, T: Send + 'a>(outcome: Result<T, StoreError>) -> StoreFuture<'a, T> {
+    Box::pin(std::future::ready(outcome))
+}
+
+/// Refuses keys and values that are too long; the same in every store, so that a plugin
+/// does not learn of it when its gateway moves to another one.
+fn check_size(key: &str, value: &[u8]) -> Result<(), StoreError> {
+    let refused = |what: &str, is: usize, most: usize| {
+        Err(StoreError::Refused(format!(
+            "{what} has {is} bytes; {most} are possible"
+        )))
+    };
+    if key.len() > MAX_KEY {
+        return refused("the key", key.len(), MAX_KEY);
+    }
+    if value.len() > MAX_VALUE {
+        return refused("the value", value.len(), MAX_VALUE);
+    }
+    Ok(())
+}
+
+/// How many milliseconds an entry lives; none is without end.
+fn lifetime(ttl: Option<Duration>) -> Option<u64> {
+    let millis = ttl?.as_millis();
+    // A time of less than a millisecond would mean "no end" in some stores.
+    (millis <= ENDLESS).then(|| u64::try_from(millis).unwrap_or(u64::MAX).max(1))
 }

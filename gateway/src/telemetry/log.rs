@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 /// Starts logging at `level`. Later calls change nothing.
 pub fn init(level: Level) {
@@ -14,6 +16,15 @@ pub fn init(level: Level) {
         .with_writer(std::io::stderr);
     // A second subscriber would be a second start in one process, as in-process tests do.
     let _ = format.try_init();
+}
+
+/// The time as the log writes it: RFC 3339.
+pub fn timestamp() -> String {
+    let mut text = String::new();
+    SystemTime
+        .format_time(&mut Writer::new(&mut text))
+        .expect("a text takes everything");
+    text
 }
 
 /// The level that a configuration names.

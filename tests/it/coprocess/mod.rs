@@ -16,6 +16,7 @@ pub(crate) mod reload;
 pub(crate) mod responses;
 pub(crate) mod seed;
 pub(crate) mod sessions;
+pub(crate) mod storage;
 pub(crate) mod time_limit;
 
 use test_harness::{Definition, Gateway, Upstream};
@@ -171,6 +172,9 @@ macro_rules! scenarios {
             stored_data_expires,
             what_was_never_stored_reads_as_nothing,
             log_lines_have_the_level_that_was_asked_for,
+        ]);
+        scenarios!($driver, storage: [
+            stored_data_survives_a_restart,
         ]);
         scenarios!($driver, reload: [
             edited_code_is_picked_up,

@@ -1,0 +1,3 @@
+//! Where data is kept, without plugins: what an operator sees of it.
+
+mod embedded;
