@@ -31,7 +31,7 @@ pub mod conformance;
 
 pub use dispatch::DispatchFuture;
 pub use error::{DispatchError, HostError, InitError, LoadError, RegistryError};
-pub use event::Event;
+pub use event::{Event, Ticket};
 pub use headers::canonical_name;
 pub use host::{Host, LogLevel};
 pub use language::{CoProcessLanguage, InitContext};

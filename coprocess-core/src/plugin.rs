@@ -37,6 +37,15 @@ pub trait Plugin: Send + Sync + 'static {
     /// function is known before the first request.
     fn hook(&self, name: &str, hook_type: HookType) -> Result<Hook, LoadError>;
 
+    /// Finds the function that handles an event. A language without event handlers need not
+    /// do anything.
+    fn event_handler(&self, name: &str) -> Result<Hook, LoadError> {
+        Err(LoadError::BadHook {
+            name: name.to_owned(),
+            reason: "the language has no event handlers".to_owned(),
+        })
+    }
+
     /// Problems that did not stop the load, for instance one file of a shared folder that
     /// has a syntax error. An API that then misses its function is refused and shown these.
     fn problems(&self) -> Vec<String> {
@@ -82,6 +91,10 @@ pub struct RemotePlugin;
 
 impl Plugin for RemotePlugin {
     fn hook(&self, _name: &str, _hook_type: HookType) -> Result<Hook, LoadError> {
+        Ok(Hook::by_name())
+    }
+
+    fn event_handler(&self, _name: &str) -> Result<Hook, LoadError> {
         Ok(Hook::by_name())
     }
 }

@@ -121,7 +121,7 @@ pub struct EventHandlers {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventHandler {
-    /// `eh_log_handler` or `eh_web_hook_handler`.
+    /// `eh_log_handler`, `eh_web_hook_handler`, or for APIs `cp_dynamic_handler`.
     pub handler_name: String,
     /// The handler's own settings.
     pub handler_meta: Map<String, Value>,

@@ -32,6 +32,8 @@ pub struct Gateway {
     control: Control,
     control_runtime: Runtime,
     languages: Vec<Arc<dyn coprocess_core::CoProcessLanguage>>,
+    /// The handlers of system events could all be made.
+    has_event_handlers: bool,
 }
 
 /// Why a process cannot serve.
@@ -71,17 +73,18 @@ impl Gateway {
             .thread_name("control")
             .enable_all()
             .build()?;
-        let (sender, dispatcher) = events::channel(&config.event_handlers.events);
-        control_runtime.spawn(dispatcher.run());
         let store: Arc<dyn Store> = match purpose {
             Purpose::Serve => storage::open(&config.storage)?,
             Purpose::Check => Arc::new(MemoryStore::default()),
         };
         let (sessions, writer) = Sessions::new(config.sessions(), Arc::clone(&store));
         control_runtime.spawn(writer.run());
+        let (events, handlers, dispatcher) =
+            events::start(&config.event_handlers, Arc::clone(&store));
+        control_runtime.spawn(dispatcher.run());
         let host: Arc<dyn Host> = Arc::new(GatewayHost {
             store: Arc::clone(&store),
-            events: sender,
+            events: events.clone(),
         });
         ffi::install_host(Arc::clone(&host));
         let (drivers, languages) = start_languages(&config, registry, &host);
@@ -89,6 +92,7 @@ impl Gateway {
             config: Arc::clone(&config),
             drivers,
             sessions: Arc::clone(&sessions),
+            events,
         });
         let control = Control {
             config: Arc::clone(&config),
@@ -101,12 +105,14 @@ impl Gateway {
             control,
             control_runtime,
             languages,
+            has_event_handlers: handlers.iter().all(|handler| handler.problem.is_none()),
         })
     }
 
-    /// Whether everything that was asked for is served.
+    /// Whether everything that was asked for is there.
     pub fn is_healthy(&self) -> bool {
-        self.control.reloader.table().load().is_healthy()
+        let table = self.control.reloader.table().load();
+        table.is_healthy() && table.has_all_event_handlers() && self.has_event_handlers
     }
 
     /// Listens, serves until a signal ends it, and drains.

@@ -57,21 +57,29 @@ pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<Parsed<T>, 
         message: without_place(&error),
     })?;
     drop_nulls(&mut raw);
+    match read_value(&raw) {
+        Ok((value, unread)) => Ok(Parsed { value, raw, unread }),
+        Err((path, message)) => Err(JsonError {
+            file: file_name,
+            place: place_of::<T>(text, &path),
+            message,
+            path: Some(path),
+        }),
+    }
+}
+
+/// Reads a part of a document as a `T`; with the paths of keys that `T` did not take. The
+/// error is the path of the value that does not fit, and what was expected.
+pub fn read_value<T: DeserializeOwned>(
+    value: &Value,
+) -> Result<(T, Vec<String>), (String, String)> {
     let mut unread = Vec::new();
     let mut note = |path: serde_ignored::Path<'_>| unread.push(write_path(&path));
     let mut track = serde_path_to_error::Track::new();
-    let deserializer = serde_path_to_error::Deserializer::new(&raw, &mut track);
+    let deserializer = serde_path_to_error::Deserializer::new(value, &mut track);
     match T::deserialize(serde_ignored::Deserializer::new(deserializer, &mut note)) {
-        Ok(value) => Ok(Parsed { value, raw, unread }),
-        Err(error) => {
-            let path = track.path().to_string();
-            Err(JsonError {
-                file: file_name,
-                place: place_of::<T>(text, &path),
-                message: without_place(&error),
-                path: Some(path),
-            })
-        }
+        Ok(value) => Ok((value, unread)),
+        Err(error) => Err((track.path().to_string(), without_place(&error))),
     }
 }
 

@@ -11,8 +11,9 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{ClientConfig, RootCertStore};
+use tracing::warn;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
@@ -119,10 +120,19 @@ fn tls(verification: Verification) -> Result<ClientConfig, OutboundError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| OutboundError::Tls(error.to_string()))?;
     Ok(match verification {
-        Verification::Full => builder
-            .with_native_roots()
-            .map_err(|error| OutboundError::Tls(format!("trusted authorities: {error}")))?
-            .with_no_client_auth(),
+        Verification::Full => match builder.clone().with_native_roots() {
+            Ok(builder) => builder.with_no_client_auth(),
+            // Plain HTTP needs none of them.
+            Err(error) => {
+                warn!(
+                    %error,
+                    "This machine trusts no certificate authority, so requests to HTTPS servers \
+                     will fail; install its ca-certificates."
+                );
+                let nobody = RootCertStore::empty();
+                builder.with_root_certificates(nobody).with_no_client_auth()
+            }
+        },
         Verification::None => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Unverified(provider)))

@@ -180,7 +180,7 @@ fn has_resisted(cut: &Cut) -> bool {
     cut.resisted > RESISTANCE && cut.cuts >= CUTS
 }
 
-fn disabled_text(code: &Code) -> String {
+pub(crate) fn disabled_text(code: &Code) -> String {
     format!(
         "`{}` did not end when it was cut at its time limit",
         code.name

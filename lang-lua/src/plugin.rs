@@ -133,6 +133,20 @@ impl Problems {
 
 impl Plugin for LuaPlugin {
     fn hook(&self, name: &str, _hook_type: HookType) -> Result<Hook, LoadError> {
+        self.function(name)
+    }
+
+    fn event_handler(&self, name: &str) -> Result<Hook, LoadError> {
+        self.function(name)
+    }
+
+    fn problems(&self) -> Vec<String> {
+        self.0.problems.clone()
+    }
+}
+
+impl LuaPlugin {
+    fn function(&self, name: &str) -> Result<Hook, LoadError> {
         let found = self
             .0
             .functions
@@ -147,10 +161,6 @@ impl Plugin for LuaPlugin {
                 known: self.0.functions.clone(),
             }),
         }
-    }
-
-    fn problems(&self) -> Vec<String> {
-        self.0.problems.clone()
     }
 }
 

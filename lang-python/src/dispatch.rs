@@ -20,9 +20,6 @@ use crate::oneshot::oneshot;
 use crate::options::{Mode, Options};
 use crate::pool::{self, Job, Limits, Pool, Work};
 
-/// How long an event handler may run.
-const EVENT_LIMIT: Duration = Duration::from_secs(30);
-
 /// How long a hook may run in place because it has always been short. It holds up all
 /// requests of the thread, which must not last as long as those may that hold up only one.
 const IN_PLACE_LIMIT: Duration = Duration::from_millis(100);
@@ -36,6 +33,8 @@ pub(crate) struct Runtime {
     pub(crate) main: &'static MainThread,
     pub(crate) deadlines: Arc<Deadlines>,
     pool: Arc<Pool>,
+    /// Events that found no place in the queue.
+    dropped_events: AtomicU64,
 }
 
 /// What a thread needs for hooks in place: as much as those that Python itself starts have.
@@ -81,6 +80,7 @@ impl Runtime {
             main,
             deadlines,
             pool,
+            dropped_events: AtomicU64::new(0),
         });
         let _ = runtime.set(Arc::downgrade(&started));
         Ok(started)
@@ -201,22 +201,25 @@ impl Runtime {
     }
 
     pub(crate) fn trigger_event(&self, event: Event) {
+        let about = about(&event);
         let Some(hook) = event.handler.get::<PyHook>() else {
-            let line = format!("event handler `{}` is not loaded", event.handler_name);
+            let line = format!("{about}: was not loaded by this language");
             return self.host.log(LogLevel::Error, SOURCE, &line);
         };
         let job = Job {
             hook: hook.clone(),
-            limit: EVENT_LIMIT,
+            limit: event.time_limit,
             queued: Instant::now(),
             brief: false,
-            work: Work::Event {
-                payload: event.payload,
-            },
+            work: Work::Event(Box::new(event)),
         };
         if let Err(error) = self.pool.submit(job) {
-            let line = format!("event for `{}` is dropped: {error}", event.handler_name);
-            self.host.log(LogLevel::Error, SOURCE, &line);
+            let dropped = self.dropped_events.fetch_add(1, Ordering::Relaxed) + 1;
+            // Once per power of two: a flood of events must not become a flood of lines.
+            if dropped.is_power_of_two() {
+                let line = format!("{about}: {error}; {dropped} events were dropped so far");
+                self.host.log(LogLevel::Error, SOURCE, &line);
+            }
         }
     }
 
@@ -281,19 +284,40 @@ impl Runtime {
             }
             // The caller has given up meanwhile.
             Work::Hook { .. } => false,
-            Work::Event { payload } => {
-                worker.begin(job.limit, job.limit, subject(&job.hook), pooled(None));
-                let done = hook::run_event(py, &self.main.support, &job.hook, &payload);
-                let ended = worker.end(py);
-                self.disable_if_stubborn(&job.hook, &ended);
-                if let Err(message) = done {
-                    let line = format!("event handler `{}`: {message}", job.hook.name());
-                    self.host.log(LogLevel::Error, SOURCE, &line);
-                }
+            Work::Event(event) => {
+                let ended = self.run_event(py, worker, &job.hook, &event, pooled(None));
                 ended.written_off
             }
         };
         self.pool.finished(lane, brief, written_off);
+    }
+
+    fn run_event(
+        &self,
+        py: Python<'_>,
+        worker: &Worker,
+        hook: &PyHook,
+        event: &Event,
+        pooled: Option<Pooled>,
+    ) -> Ended {
+        let limit = event.time_limit;
+        worker.begin(limit, limit, subject(hook), pooled);
+        let done = match hook.plugin().disabled() {
+            Some(reason) => Err(format!("plugin is disabled until reload: {reason}")),
+            None => hook::run_event(py, &self.main.support, hook, &event.payload),
+        };
+        let ended = worker.end(py);
+        self.disable_if_stubborn(hook, &ended);
+        if let Err(message) = done {
+            let cut = if ended.cut {
+                format!("ran longer than {limit:?}; ")
+            } else {
+                String::new()
+            };
+            let line = format!("{}: {cut}{message}", about(event));
+            self.host.log(LogLevel::Error, SOURCE, &line);
+        }
+        ended
     }
 
     fn disable_if_stubborn(&self, hook: &PyHook, ended: &Ended) {
@@ -314,6 +338,11 @@ impl Runtime {
             self.host.log(LogLevel::Warning, SOURCE, &line);
         }
     }
+}
+
+fn about(event: &Event) -> String {
+    let (name, api) = (&event.handler_name, &event.api_id);
+    format!("event handler `{name}` of API `{api}`")
 }
 
 fn refused(error: DispatchError) -> DispatchFuture<'static> {

@@ -405,26 +405,44 @@ impl Drop for PluginCode {
 
 impl Plugin for PyPlugin {
     fn hook(&self, name: &str, _hook_type: HookType) -> Result<Hook, LoadError> {
-        let Some(function) = self.0.functions.get(name) else {
+        self.function(name, false)
+    }
+
+    fn event_handler(&self, name: &str) -> Result<Hook, LoadError> {
+        self.function(name, true)
+    }
+
+    fn problems(&self) -> Vec<String> {
+        self.0.problems.clone()
+    }
+}
+
+impl PyPlugin {
+    fn function(&self, name: &str, for_events: bool) -> Result<Hook, LoadError> {
+        let functions = &self.0.functions;
+        let Some(function) = functions.get(name) else {
+            let fitting = functions.iter().filter(|(_, f)| f.is_event == for_events);
             return Err(LoadError::UnknownHook {
                 name: name.to_owned(),
-                known: self
-                    .0
-                    .functions
-                    .keys()
-                    .map(|name| name.to_string())
-                    .collect(),
+                known: fitting.map(|(name, _)| name.to_string()).collect(),
             });
         };
+        if function.is_event != for_events {
+            let expected = if for_events {
+                "it is a hook; decorate an event handler with @Event"
+            } else {
+                "it is an event handler; decorate a hook with @Hook"
+            };
+            return Err(LoadError::BadHook {
+                name: name.to_owned(),
+                reason: format!("{expected} ({})", function.location),
+            });
+        }
         function.check_arity()?;
         Ok(Hook::new(PyHook {
             code: Arc::clone(&self.0),
             function: Arc::clone(function),
         }))
-    }
-
-    fn problems(&self) -> Vec<String> {
-        self.0.problems.clone()
     }
 }
 

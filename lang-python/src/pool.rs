@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use coprocess_core::{DispatchError, Object};
+use coprocess_core::{DispatchError, Event, Object};
 
 use crate::hook::PyHook;
 use crate::oneshot::Reply;
@@ -24,6 +24,10 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// How many threads stay for good once they were needed.
 const WARM: usize = 1;
+
+/// Most events of one plugin that are handled at the same time, so that handlers which wait
+/// or compute leave the interpreter to hooks.
+const EVENTS_AT_ONCE: usize = 2;
 
 /// How often the monitor looks while calls wait, and how long a call may wait for a thread
 /// that was expected back at once.
@@ -46,7 +50,7 @@ pub(crate) struct Job {
 /// What a job asks for.
 pub(crate) enum Work {
     Hook { object: Box<Object>, reply: Reply },
-    Event { payload: String },
+    Event(Box<Event>),
 }
 
 /// A plugin's calls and its events wait in different lanes, so that a flood of one does not
@@ -83,6 +87,17 @@ pub(crate) struct Limits {
     pub(crate) queue: usize,
     /// Threads held by calls that do not end.
     pub(crate) stuck: usize,
+}
+
+impl Limits {
+    /// How many jobs of a lane run at the same time.
+    fn at_once(self, key: LaneKey) -> usize {
+        if key.is_event {
+            self.concurrency.min(EVENTS_AT_ONCE)
+        } else {
+            self.concurrency
+        }
+    }
 }
 
 /// Jobs, and the threads that take them.
@@ -148,14 +163,16 @@ impl Pool {
         }
         let all_stuck = state.stuck;
         let plugin = &job.hook.plugin().name;
-        let lane = state.lanes.entry(job.lane()).or_default();
-        if !lane.may_lose_threads(self.limits, all_stuck) {
+        let key = job.lane();
+        let at_once = self.limits.at_once(key);
+        let lane = state.lanes.entry(key).or_default();
+        if !lane.may_lose_threads(at_once, self.limits, all_stuck) {
             return Err(DispatchError::Overloaded(format!(
                 "{} calls of plugin `{plugin}` do not end",
                 lane.stuck
             )));
         }
-        if lane.active < self.limits.concurrency {
+        if lane.active < at_once {
             lane.active += 1;
             state.ready.push_back(job);
             self.rouse(state, false);
@@ -315,11 +332,12 @@ impl Pool {
     /// until a call ends or their limit passes.
     fn promote(&self, state: &mut State, key: LaneKey) {
         let all_stuck = state.stuck;
+        let at_once = self.limits.at_once(key);
         let Some(lane) = state.lanes.get_mut(&key) else {
             return;
         };
-        while lane.active < self.limits.concurrency
-            && lane.may_lose_threads(self.limits, all_stuck)
+        while lane.active < at_once
+            && lane.may_lose_threads(at_once, self.limits, all_stuck)
             && let Some(job) = lane.waiting.pop_front()
         {
             lane.active += 1;
@@ -378,8 +396,8 @@ impl Pool {
 impl Lane {
     /// Whether another call of this lane may take a thread, which it may not give back. A
     /// lane that has lost none may, however many others have lost.
-    fn may_lose_threads(&self, limits: Limits, all_stuck: usize) -> bool {
-        self.stuck < limits.concurrency && (self.stuck == 0 || all_stuck < limits.stuck)
+    fn may_lose_threads(&self, at_once: usize, limits: Limits, all_stuck: usize) -> bool {
+        self.stuck < at_once && (self.stuck == 0 || all_stuck < limits.stuck)
     }
 }
 
@@ -412,14 +430,14 @@ impl Job {
     pub(crate) fn lane(&self) -> LaneKey {
         LaneKey {
             plugin: self.hook.plugin().id,
-            is_event: matches!(self.work, Work::Event { .. }),
+            is_event: matches!(self.work, Work::Event(_)),
         }
     }
 
     fn is_expired(&self) -> bool {
         match &self.work {
             Work::Hook { reply, .. } => self.queued.elapsed() >= self.limit || !reply.is_awaited(),
-            Work::Event { .. } => false,
+            Work::Event(_) => false,
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod admin;
 mod edge;
+mod events;
 mod languages;
 mod proxy;
 mod reload;

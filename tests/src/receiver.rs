@@ -57,6 +57,12 @@ impl Receiver {
         (found, body)
     }
 
+    /// Waits for a hook that fulfils `condition`, and returns it.
+    #[track_caller]
+    pub fn wait_for(&self, what: &str, condition: impl Fn(&Received) -> bool) -> Received {
+        self.0.wait_for(what, condition)
+    }
+
     /// Everything received so far.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {

@@ -2,7 +2,7 @@
 
 use super::Suite;
 use super::request::sent;
-use crate::{Event, HookType, LogLevel};
+use crate::{Event, LogLevel};
 
 pub(super) fn lines_are_logged_at_each_level(suite: &Suite) {
     suite.pre("log_levels");
@@ -32,16 +32,12 @@ pub(super) fn data_is_kept_with_its_ttl(suite: &Suite) {
 }
 
 pub(super) fn an_event_reaches_its_handler(suite: &Suite) {
-    // How a handler is looked up does not depend on the hook type.
-    let handler = suite.plugin.hook("on_event", HookType::Post);
-    suite.language().trigger_event(Event {
-        handler_name: "on_event".into(),
-        handler: handler.expect("the fixture has the handler"),
-        payload:
-            r#"{"message": {"Event": "AuthFailure", "TimeStamp": "now", "Meta": {"Path": "/"}},
-            "handler_name": "on_event", "spec": {"APIID": "api-1", "OrgID": "org-1"}}"#
-                .to_owned(),
-    });
+    let handler = suite.plugin.event_handler("on_event");
+    let handler = handler.expect("the fixture has the handler");
+    let payload = r#"{"message": {"Type": "AuthFailure", "TimeStamp": "now", "Meta": {"Path": "/"}},
+        "handler_name": "on_event", "spec": {"APIID": "api-1", "OrgID": "org-1"}}"#;
+    let event = Event::new("on_event", handler, payload.to_owned());
+    suite.language().trigger_event(event);
     let line = "event AuthFailure api-1";
     suite.host.expect_line(LogLevel::Info, suite.driver, line);
 }

@@ -68,7 +68,7 @@
 //! | `deep_recursion` | calls itself without end |
 //! | `keep_request` | keeps the request where the next call finds it |
 //! | `use_kept_request` | reads header `Host` of the kept request and sets `X-Kept` to it on the current one |
-//! | `on_event` | event handler, called `(event, spec)`: logs at `info` the words `event`, `event["Event"]`, `spec["APIID"]`, joined by blanks |
+//! | `on_event` | event handler, called `(event, spec)`: logs at `info` the words `event`, `event["Type"]`, `spec["APIID"]`, joined by blanks |
 
 mod faults;
 mod host;

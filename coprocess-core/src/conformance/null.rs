@@ -23,10 +23,7 @@ pub fn null_language_changes_nothing(language: &dyn CoProcessLanguage) {
     let shown = format!("{before:?}");
     let after = block_on(language.dispatch(before)).expect("the object comes back");
     assert_eq!(format!("{after:?}"), shown);
-    language.trigger_event(Event {
-        handler_name: "any".into(),
-        handler: Hook::by_name(),
-        payload: "not even JSON".to_owned(),
-    });
+    let event = Event::new("any", Hook::by_name(), "not even JSON".to_owned());
+    language.trigger_event(event);
     language.shutdown();
 }

@@ -13,11 +13,12 @@ use tracing::{error, info, warn};
 
 pub use super::plugins::Drivers;
 use super::plugins::HookResolver;
-use super::{Api, ApiTable, HookReport};
+use super::{Api, ApiTable, HookReport, event_handlers};
 use crate::chain::Chain;
 use crate::config::Config;
 use crate::coprocess::{AuthStep, Broken, HookStep};
 use crate::definition::{ApiDefinition, HookEntry, unenforced};
+use crate::events::Events;
 use crate::json;
 use crate::middleware::{AuthToken, Refuse, SessionState};
 use crate::session::Sessions;
@@ -35,6 +36,8 @@ pub struct Loader {
     pub drivers: Drivers,
     /// Where sessions are kept.
     pub sessions: Arc<Sessions>,
+    /// Where events go.
+    pub events: Events,
 }
 
 /// A definition as it was read.
@@ -96,6 +99,9 @@ impl Loader {
             request_chain.push(twin);
         }
         let hooks = steps.reports;
+        let spec = Arc::new(spec(definition));
+        let (events, event_handlers) =
+            event_handlers::make(definition, &spec, &self.events, resolver);
         Ok(Api {
             id: definition.api_id.clone(),
             name: definition.name.clone(),
@@ -105,8 +111,10 @@ impl Loader {
             target,
             request_chain,
             response_hooks,
-            spec: Arc::new(spec(definition)),
+            spec,
             hooks,
+            events,
+            event_handlers,
             refused,
             limits_told: AtomicBool::new(false),
         })

@@ -1,5 +1,6 @@
 //! The runtime model: an API as it serves requests, and the table of all of them.
 
+mod event_handlers;
 pub mod loader;
 mod plugins;
 pub mod reload;
@@ -12,6 +13,7 @@ use coprocess_core::Spec;
 
 use crate::chain::Chain;
 use crate::coprocess::HookStep;
+use crate::events::{ApiEvents, HandlerReport};
 use crate::router::Router;
 use crate::upstream::target::Target;
 
@@ -37,6 +39,10 @@ pub struct Api {
     pub spec: Arc<Spec>,
     /// How its hooks fared when it was loaded.
     pub hooks: Vec<HookReport>,
+    /// Where its events go.
+    pub events: ApiEvents,
+    /// How its event handlers fared when it was loaded.
+    pub event_handlers: Vec<HandlerReport>,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
     /// The log has said that rates and quotas of sessions are not enforced.
@@ -83,6 +89,12 @@ impl ApiTable {
             apis: BTreeMap::new(),
             problems: Vec::new(),
         }
+    }
+
+    /// Whether all event handlers were made. An API serves without them.
+    pub fn has_all_event_handlers(&self) -> bool {
+        let mut reports = self.apis.values().flat_map(|api| &api.event_handlers);
+        reports.all(|handler| handler.problem.is_none())
     }
 
     /// Whether everything that was asked for is served.

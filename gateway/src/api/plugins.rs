@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coprocess_core::{HookType, Plugin, PluginSource, SourceKind};
+use coprocess_core::{Hook, HookType, Plugin, PluginSource, SourceKind};
 use tracing::{error, warn};
 
 use crate::config::Config;
@@ -26,7 +26,11 @@ pub(super) struct HookResolver<'a> {
     config: &'a Config,
     drivers: &'a Drivers,
     directories: HashMap<Arc<str>, Result<Arc<dyn Plugin>, String>>,
+    event_folders: HashMap<Arc<str>, Result<Arc<dyn Plugin>, String>>,
 }
+
+/// Where event handlers may lie beside the plugin folders, below the working directory.
+const EVENT_FOLDER: &str = "event_handlers";
 
 impl<'a> HookResolver<'a> {
     pub(super) fn new(config: &'a Config, drivers: &'a Drivers) -> Self {
@@ -34,6 +38,7 @@ impl<'a> HookResolver<'a> {
             config,
             drivers,
             directories: HashMap::new(),
+            event_folders: HashMap::new(),
         }
     }
 
@@ -45,10 +50,7 @@ impl<'a> HookResolver<'a> {
         entry: &HookEntry,
         hook_type: HookType,
     ) -> HookStep {
-        let named = [&entry.driver, &middleware.driver]
-            .into_iter()
-            .find(|name| !name.is_empty());
-        let driver: Arc<str> = named.map_or("", String::as_str).into();
+        let driver: Arc<str> = driver_of(&entry.driver, middleware).into();
         let state = self.resolve(&driver, entry, hook_type);
         if let Err(broken) = &state {
             let (hook, name, driver) = (hook_type.as_str(), &*entry.name, &*driver);
@@ -69,18 +71,57 @@ impl<'a> HookResolver<'a> {
         }
     }
 
-    fn resolve(
-        &mut self,
-        driver: &Arc<str>,
-        entry: &HookEntry,
-        hook_type: HookType,
-    ) -> Result<HookCall, Broken> {
+    /// The language of that name, if plugins run and it is up.
+    pub(super) fn driver(&self, name: &str) -> Result<Driver, Broken> {
         if !self.config.coprocess_options.enable_coprocess {
             return Err(Broken::Driver(
                 "plugins are switched off; set coprocess_options.enable_coprocess to true".into(),
             ));
         }
-        let found = self.find_driver(driver)?;
+        self.find_driver(name)
+    }
+
+    /// The function that handles events: of the API's own plugin source, or else of the
+    /// folder that all APIs share.
+    pub(super) fn event_handler(&mut self, driver: &Driver, name: &str) -> Result<Hook, String> {
+        let find = |plugin: Arc<dyn Plugin>| plugin.event_handler(name).map_err(|e| e.to_string());
+        let own = self.directory(driver).and_then(find);
+        let Err(reason) = own else { return own };
+        match self.event_folder(driver) {
+            None => Err(reason),
+            Some(shared) => shared
+                .and_then(find)
+                .map_err(|other| format!("{reason}; in {EVENT_FOLDER}: {other}")),
+        }
+    }
+
+    /// The code of the folder of event handlers, if there is such a folder.
+    fn event_folder(&mut self, driver: &Driver) -> Option<Result<Arc<dyn Plugin>, String>> {
+        let folder = Path::new(EVENT_FOLDER);
+        if !folder.is_dir() {
+            return None;
+        }
+        let name = Arc::clone(&driver.name);
+        let loaded = self.event_folders.entry(name);
+        Some(
+            loaded
+                .or_insert_with(|| load_directory(folder, driver))
+                .clone(),
+        )
+    }
+
+    /// How long event handlers may run.
+    pub(super) fn time_limit(&self) -> Duration {
+        self.config.hook_time_limit()
+    }
+
+    fn resolve(
+        &mut self,
+        driver: &str,
+        entry: &HookEntry,
+        hook_type: HookType,
+    ) -> Result<HookCall, Broken> {
+        let found = self.driver(driver)?;
         let plugin = self.directory(&found).map_err(Broken::Code)?;
         let hook = plugin.hook(&entry.name, hook_type).map_err(|error| {
             let mut reason = error.to_string();
@@ -139,6 +180,15 @@ impl<'a> HookResolver<'a> {
         self.directories
             .insert(Arc::clone(&driver.name), loaded.clone());
         loaded
+    }
+}
+
+/// The driver of an entry: its own if it names one, or else the API's.
+pub(super) fn driver_of<'a>(own: &'a str, middleware: &'a CustomMiddleware) -> &'a str {
+    if own.is_empty() {
+        &middleware.driver
+    } else {
+        own
     }
 }
 

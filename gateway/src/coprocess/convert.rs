@@ -14,7 +14,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use super::{HookCall, HookStep, overrides, query};
 use crate::definition::BodyMode;
 use crate::edge::{Policy, target};
+use crate::events::{Meta, names};
 use crate::exchange::Exchange;
+use crate::session::record::TOKEN;
 use crate::upstream::body::{RequestBody, ResponseBody};
 
 /// What the hook left behind cannot be used, and why.
@@ -120,6 +122,13 @@ pub(super) fn apply(
     exchange.head.method = std::mem::take(&mut request.method);
     if request.return_overrides.response_code > 0 {
         let overrides = std::mem::take(&mut request.return_overrides);
+        if overrides::is_refusal(&overrides) {
+            let own = object.metadata.get(TOKEN);
+            let other = || object.session.as_ref()?.metadata.get(TOKEN);
+            let key = own.or_else(other).map_or("", String::as_str);
+            let meta = || Meta::of_key("Auth Failure", exchange, key);
+            exchange.api.events.fire(names::AUTH_FAILURE, meta);
+        }
         return Ok(Applied::Answer(overrides::answer(overrides, exchange)?));
     }
     let (session, metadata) = (object.session, object.metadata);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use coprocess_core::{Host, HostError, LogLevel};
 use tracing::{debug, error, info, warn};
 
-use crate::events::EventSender;
+use crate::events::Events;
 use crate::storage::{Store, StoreError, blocking, keys};
 
 /// Longest wait of a plugin for the store. It may be a data-plane thread that waits.
@@ -18,7 +18,7 @@ pub struct GatewayHost {
     /// Where plugin data is kept.
     pub store: Arc<dyn Store>,
     /// Where events go.
-    pub events: EventSender,
+    pub events: Events,
 }
 
 impl Host for GatewayHost {
@@ -34,7 +34,7 @@ impl Host for GatewayHost {
     }
 
     fn emit_event(&self, name: &str, payload: &str) {
-        self.events.emit(name, payload);
+        self.events.fire_system(name, payload);
     }
 
     fn store_data(&self, key: &str, value: &[u8], ttl: i64) -> Result<(), HostError> {

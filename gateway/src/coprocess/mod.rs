@@ -26,6 +26,7 @@ use tracing::{error, warn};
 use crate::chain::{Flow, Middleware, Step};
 use crate::definition::BodyMode;
 use crate::error::ProxyError;
+use crate::events::{Meta, names};
 use crate::exchange::Exchange;
 use crate::upstream::body::ResponseBody;
 use convert::Applied;
@@ -158,7 +159,7 @@ enum Begun<'a> {
 }
 
 /// Runs a language's code. One that panics has failed this hook, and no more than that.
-fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, DispatchError> {
+pub(crate) fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, DispatchError> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text
@@ -250,6 +251,27 @@ impl HookStep {
         let hook = self.hook_type.as_str();
         let (name, driver, api) = (&*self.name, &*self.driver, &*exchange.api.id);
         error!(%error, api, hook, name, driver, "Hook failed.");
+        // The request has gone into the hook, and did not come back whole.
+        let meta = || {
+            self.failure("Hook failed.", &error.to_string(), exchange)
+                .without_request()
+        };
+        exchange
+            .api
+            .events
+            .fire_everywhere(names::HOOK_FAILURE, meta);
+    }
+
+    /// What the event of a failure tells. Tracebacks are for the log.
+    fn failure(&self, message: &str, reason: &str, exchange: &Exchange) -> Meta {
+        let session = exchange.session.as_deref();
+        let key = session.map_or("", |session| &session.key_id);
+        Meta::of_key(message, exchange, key)
+            .with("APIID", &exchange.api.id)
+            .with("Hook", self.hook_type.as_str())
+            .with("Name", &self.name)
+            .with("Driver", &self.driver)
+            .with("Reason", reason.lines().next().unwrap_or_default())
     }
 
     /// The function, or the refusal where there is none.
@@ -258,6 +280,11 @@ impl HookStep {
             let (hook, name, driver) = (self.hook_type.as_str(), &*self.name, &*self.driver);
             let (api, reason) = (&*exchange.api.id, broken.reason());
             warn!(api, hook, name, driver, reason, "Hook cannot run.");
+            let meta = || self.failure("Hook cannot run.", reason, exchange);
+            exchange
+                .api
+                .events
+                .fire_everywhere(names::HOOK_FAILURE, meta);
             match broken {
                 Broken::Driver(reason) => ProxyError::Driver(reason.clone()),
                 Broken::Code(reason) => self.refusal(reason.clone()),

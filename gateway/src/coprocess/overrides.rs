@@ -11,6 +11,11 @@ use crate::upstream::body::ResponseBody;
 /// What the client sees when a hook refuses without a message.
 const DEFAULT_MESSAGE: &str = "Key not authorised";
 
+/// Whether the hook refuses the caller, and leaves the body of the answer to the gateway.
+pub(super) fn is_refusal(overrides: &ReturnOverrides) -> bool {
+    overrides.response_code >= 400 && !overrides.override_error
+}
+
 /// The answer for a positive `response_code`: an error body for 400 and above unless the
 /// hook overrides that, the text as it is otherwise.
 pub(super) fn answer(
@@ -25,11 +30,11 @@ pub(super) fn answer(
         .ok_or_else(|| {
             format!("hook set response_code to {code}, which is not a status from 200 to 999")
         })?;
+    let is_error = is_refusal(&overrides);
     let text = match overrides.response_error {
         error if !error.is_empty() => error,
         _ => overrides.response_body,
     };
-    let is_error = code >= 400 && !overrides.override_error;
     let mut response = if is_error {
         let message = if text.is_empty() {
             DEFAULT_MESSAGE

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::config::EventHandlers;
+
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -45,6 +47,8 @@ pub struct ApiDefinition {
     pub session_lifetime_respects_key_expiration: bool,
     /// Which of several mechanisms provides the session.
     pub base_identity_provided_by: String,
+    /// Handlers of the API's events.
+    pub event_handlers: EventHandlers,
     /// Settings for plugins.
     pub config_data: Map<String, Value>,
     /// Do not show `config_data` to plugins.

@@ -1,153 +1,186 @@
-//! System events: what plugins and the gateway announce, and who is told.
+//! Events: what the gateway and plugins announce, and who is told.
 //!
-//! Emitting never waits. Handlers run on the control plane, behind a bounded queue; what
-//! does not fit is counted and said, not queued without end.
+//! An event either belongs to an API, whose definition lists the handlers, or is a system
+//! event, whose handlers the process configuration lists. Firing never waits: whether
+//! anybody listens is decided by name before anything is built, and what is built goes
+//! through one bounded queue to the control plane. What does not fit is counted and said.
 
+mod bounds;
+mod handlers;
+mod message;
+mod meta;
+mod plugin;
+mod refusal;
+mod template;
 mod webhook;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use tokio::sync::mpsc;
-use tracing::{debug, error, warn};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tracing::debug;
 
-use crate::config::EventHandler;
-use webhook::Webhook;
+use crate::config::EventHandlers;
+use crate::outbound::{Outbound, Verification};
+use crate::storage::Store;
+use bounds::{Bounds, Reserved};
+use message::Message;
 
-/// Most events that wait for their handlers.
-const QUEUE: usize = 1024;
+pub use handlers::{HandlerReport, Handlers};
+pub use meta::Meta;
+pub use plugin::{Function, PluginHandler};
+pub use refusal::tell_refusal;
+
+use handlers::Listeners;
+pub(crate) use handlers::{Maker, PluginMeta};
+
+/// The names of the gateway's own events.
+pub mod names {
+    /// A caller was not let in.
+    pub const AUTH_FAILURE: &str = "AuthFailure";
+    /// A caller's key has expired or is switched off.
+    pub const KEY_EXPIRED: &str = "KeyExpired";
+    /// A hook failed, ran too long or cannot run (an addition).
+    pub const HOOK_FAILURE: &str = "HookFailure";
+}
+
+/// Most events that wait for their handlers, and most bytes of them.
+const WAITING: (usize, usize) = (1024, 16 << 20);
+
+/// Where events go in; cheap to clone.
+#[derive(Clone)]
+pub struct Events(Arc<Shared>);
+
+struct Shared {
+    queue: UnboundedSender<Fired>,
+    bounds: Bounds,
+    /// The handlers of system events.
+    system: OnceLock<Handlers>,
+    tools: Tools,
+}
+
+/// What handlers work with.
+pub(crate) struct Tools {
+    store: Arc<dyn Store>,
+    outbound: OnceLock<Result<Outbound, String>>,
+}
 
 /// An event on its way to its handlers.
-#[derive(Debug, Clone)]
-pub struct SystemEvent {
-    /// The event's name.
-    pub name: String,
-    /// `Meta.Message`.
-    pub message: String,
-    /// When it was emitted.
-    pub time: SystemTime,
+struct Fired {
+    message: Message,
+    handlers: Listeners,
+    _place: Reserved,
 }
 
-/// Emits events; cheap to clone.
-#[derive(Clone)]
-pub struct EventSender {
-    queue: mpsc::Sender<SystemEvent>,
-    dropped: Arc<AtomicU64>,
-    /// Names that have a handler: others end here.
-    known: Arc<[String]>,
+/// Hands events to their handlers.
+pub struct Dispatcher(UnboundedReceiver<Fired>);
+
+/// Makes both ends. The second value says how the handlers of system events fared; the
+/// gateway starts without those that cannot be made.
+pub fn start(
+    config: &EventHandlers,
+    store: Arc<dyn Store>,
+) -> (Events, Vec<HandlerReport>, Dispatcher) {
+    let (queue, fired) = mpsc::unbounded_channel();
+    let events = Events(Arc::new(Shared {
+        queue,
+        bounds: Bounds::new(WAITING.0, WAITING.1),
+        system: OnceLock::new(),
+        tools: Tools {
+            store,
+            outbound: OnceLock::new(),
+        },
+    }));
+    let (handlers, reports) = events.maker(None).make(config, &mut |_| {
+        Err("system events have no plugins".to_owned())
+    });
+    // Set here and nowhere else.
+    let _ = events.0.system.set(handlers);
+    (events, reports, Dispatcher(fired))
 }
 
-/// Runs the handlers.
-pub struct Dispatcher {
-    queue: mpsc::Receiver<SystemEvent>,
-    handlers: BTreeMap<String, Vec<Handler>>,
-}
+// === impl Events ===
 
-enum Handler {
-    Log { prefix: String },
-    Webhook(Arc<Webhook>),
-}
-
-/// Makes both ends from the configured handlers. A handler that cannot be made is said and
-/// left out; the gateway starts without it.
-pub fn channel(events: &BTreeMap<String, Vec<EventHandler>>) -> (EventSender, Dispatcher) {
-    let mut handlers = BTreeMap::new();
-    for (name, entries) in events {
-        let made: Vec<_> = entries
-            .iter()
-            .filter_map(|entry| make(name, entry))
-            .collect();
-        if !made.is_empty() {
-            handlers.insert(name.clone(), made);
+impl Events {
+    /// Makes handlers; of the API, if one is named.
+    pub(crate) fn maker<'a>(&'a self, api: Option<&'a str>) -> Maker<'a> {
+        Maker {
+            tools: &self.0.tools,
+            api,
         }
     }
-    let (sender, receiver) = mpsc::channel(QUEUE);
-    let known = handlers.keys().cloned().collect();
-    let sender = EventSender {
-        queue: sender,
-        dropped: Arc::default(),
-        known,
-    };
-    (
-        sender,
-        Dispatcher {
-            queue: receiver,
-            handlers,
-        },
-    )
-}
 
-fn make(event: &str, entry: &EventHandler) -> Option<Handler> {
-    let text = |key: &str| {
-        entry
-            .handler_meta
-            .get(key)
-            .and_then(|v| v.as_str())
-            .unwrap_or_default()
-    };
-    match entry.handler_name.as_str() {
-        "eh_log_handler" => Some(Handler::Log {
-            prefix: text("prefix").to_owned(),
-        }),
-        "eh_web_hook_handler" => match Webhook::new(&entry.handler_meta) {
-            Ok(webhook) => Some(Handler::Webhook(Arc::new(webhook))),
-            Err(reason) => {
-                error!(event, reason, "Event handler cannot be made.");
-                None
-            }
-        },
-        name => {
-            error!(
-                event,
-                handler = name,
-                known = "eh_log_handler, eh_web_hook_handler",
-                "Handler not found."
-            );
-            None
-        }
+    /// Fires a system event with a message. A name without a handler ends here, in silence.
+    pub fn fire_system(&self, name: &str, message: &str) {
+        self.fire_to(self.0.system.get(), name, || Meta::new(message));
     }
-}
 
-// === impl EventSender ===
-
-impl EventSender {
-    /// Announces an event. A name without a handler ends here, in silence.
-    pub fn emit(&self, name: &str, message: &str) {
-        if !self.known.iter().any(|known| known == name) {
+    fn fire_to(&self, handlers: Option<&Handlers>, name: &str, meta: impl FnOnce() -> Meta) {
+        let Some(handlers) = handlers.and_then(|handlers| handlers.of(name)) else {
             debug!(event = name, "Event has no handler.");
             return;
-        }
-        let event = SystemEvent {
+        };
+        let message = Message {
             name: name.to_owned(),
-            message: message.to_owned(),
+            meta: meta(),
             time: SystemTime::now(),
         };
-        if self.queue.try_send(event).is_err() {
-            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
-            // Once per power of two: a flood of events must not become a flood of lines.
-            if dropped.is_power_of_two() {
-                warn!(event = name, dropped, "Event queue is full, event dropped.");
-            }
-        }
+        let Some(place) = self.0.bounds.reserve(message.size(), |dropped| {
+            tracing::warn!(event = name, dropped, "Event queue is full, event dropped.");
+        }) else {
+            return;
+        };
+        // Nobody takes events any more when the process ends.
+        let _ = self.0.queue.send(Fired {
+            message,
+            handlers,
+            _place: place,
+        });
+    }
+}
+
+/// The events of one API.
+pub struct ApiEvents {
+    events: Events,
+    handlers: Handlers,
+}
+
+impl ApiEvents {
+    /// The events of an API that has these handlers.
+    pub fn new(events: Events, handlers: Handlers) -> Self {
+        Self { events, handlers }
+    }
+
+    /// Fires an event of this API. `meta` is asked for when somebody listens.
+    pub fn fire(&self, name: &str, meta: impl FnOnce() -> Meta) {
+        self.events.fire_to(Some(&self.handlers), name, meta);
+    }
+
+    /// Fires an event that is the operator's matter as much as the API's: the handlers of
+    /// system events hear of it too.
+    pub fn fire_everywhere(&self, name: &str, meta: impl Fn() -> Meta) {
+        self.fire(name, &meta);
+        self.events.fire_to(self.events.0.system.get(), name, meta);
+    }
+}
+
+// === impl Tools ===
+
+impl Tools {
+    /// The client of web hooks, made when the first of them is.
+    fn outbound(&self) -> Result<Outbound, String> {
+        let made = || Outbound::new(Verification::Full).map_err(|error| error.to_string());
+        self.outbound.get_or_init(made).clone()
     }
 }
 
 // === impl Dispatcher ===
 
 impl Dispatcher {
-    /// Hands events to their handlers until the last sender is gone.
+    /// Runs until the last sender is gone.
     pub async fn run(mut self) {
-        while let Some(event) = self.queue.recv().await {
-            for handler in self.handlers.get(&event.name).into_iter().flatten() {
-                match handler {
-                    Handler::Log { prefix } => {
-                        warn!(payload = event.message, "{prefix}:{}", event.name);
-                    }
-                    Handler::Webhook(webhook) => webhook.send_soon(event.clone()),
-                }
-            }
+        while let Some(fired) = self.0.recv().await {
+            handlers::handle(&fired.handlers, fired.message);
         }
     }
 }

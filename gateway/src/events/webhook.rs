@@ -1,237 +1,250 @@
 //! `eh_web_hook_handler`: tells an HTTP server of an event.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, header};
-use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use serde_json::{Map, Value, json};
-use tokio::net::TcpStream;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use md5::{Digest, Md5};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
-use super::SystemEvent;
-use crate::upstream::target::Target;
+use super::Tools;
+use super::bounds::{Bounds, Reserved};
+use super::message::Message;
+use super::template::Template;
+use crate::outbound::{self, Outbound};
+use crate::storage::{Store, keys};
 
-/// Longest delivery, from connecting to the answer.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Longest delivery, from connecting to the end of the answer, and longest answer.
+const LIMITS: outbound::Bounds = outbound::Bounds {
+    time: Duration::from_secs(30),
+    bytes: 1 << 20,
+};
 
 /// Most deliveries at the same time, per handler.
 const CONCURRENT: usize = 16;
 
-/// Most deliveries that wait for their turn, per handler.
-const WAITING: usize = 1024;
+/// Most events that wait for delivery, per handler, and most bytes of them.
+const WAITING: (usize, usize) = (1024, 4 << 20);
 
-/// Most different payloads remembered for suppression.
-const REMEMBERED: usize = 10_000;
+/// The methods that the original knows.
+const METHODS: [Method; 5] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+];
+
+/// The settings of a web hook.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WebhookMeta {
+    method: String,
+    target_path: String,
+    template_path: String,
+    header_map: BTreeMap<String, String>,
+    event_timeout: u64,
+    pub(super) disabled: bool,
+}
 
 /// One configured web hook.
 pub(super) struct Webhook {
     method: Method,
-    target: Target,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    /// How long an identical payload is not sent again.
+    target: Uri,
+    /// Host and port, for the log: paths and queries of targets are often secrets.
+    authority: String,
+    headers: HeaderMap,
+    template: Template,
+    /// How long an identical request is not sent again.
     window: Duration,
-    sent: Mutex<HashMap<Bytes, Instant>>,
+    store: Arc<dyn Store>,
+    outbound: Outbound,
+    api: Option<String>,
     slots: Semaphore,
-    /// Deliveries that wait or are under way.
-    pending: AtomicUsize,
-    dropped: AtomicU64,
+    bounds: Bounds,
 }
 
 impl Webhook {
-    /// Reads `method`, `target_path`, `header_map` and `event_timeout`.
-    pub(super) fn new(meta: &Map<String, Value>) -> Result<Self, String> {
-        let text = |key: &str| meta.get(key).and_then(Value::as_str).unwrap_or_default();
-        if !text("template_path").is_empty() {
-            return Err("template_path: templates are not implemented; leave it empty".into());
-        }
-        let method = match text("method") {
-            "" => Method::POST,
-            name => Method::from_bytes(name.to_uppercase().as_bytes())
-                .map_err(|_| format!("method: `{name}` is not an HTTP method"))?,
-        };
-        let target = Target::parse(text("target_path")).map_err(|error| error.to_string())?;
-        let no_headers = Map::new();
-        let map = meta
-            .get("header_map")
-            .and_then(Value::as_object)
-            .unwrap_or(&no_headers);
-        let headers = map
-            .iter()
-            .map(|(name, value)| {
-                let wrong = || format!("header_map: `{name}` or its value is not a header's");
-                let value = value.as_str().ok_or_else(wrong)?;
-                let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-                Ok((name, HeaderValue::from_str(value).map_err(|_| wrong())?))
-            })
-            .collect::<Result<_, String>>()?;
-        let window = meta
-            .get("event_timeout")
-            .and_then(Value::as_u64)
-            .unwrap_or(0);
+    pub(super) fn new(
+        settings: &WebhookMeta,
+        tools: &Tools,
+        api: Option<&str>,
+    ) -> Result<Self, String> {
+        let target = target(&settings.target_path)?;
+        let template = Template::load(&settings.template_path)
+            .map_err(|error| wrong("template_path", &settings.template_path, &error))?;
+        let authority = target.authority().map(|authority| {
+            let port = authority.port().map(|port| format!(":{port}"));
+            format!("{}{}", authority.host(), port.unwrap_or_default())
+        });
         Ok(Self {
-            method,
+            method: method(&settings.method)?,
+            headers: headers(&settings.header_map, template.content_type())?,
             target,
-            headers,
-            window: Duration::from_secs(window),
-            sent: Mutex::default(),
+            authority: authority.unwrap_or_default(),
+            template,
+            window: Duration::from_secs(settings.event_timeout),
+            store: Arc::clone(&tools.store),
+            outbound: tools.outbound()?,
+            api: api.map(str::to_owned),
             slots: Semaphore::new(CONCURRENT),
-            pending: AtomicUsize::new(0),
-            dropped: AtomicU64::new(0),
+            bounds: Bounds::new(WAITING.0, WAITING.1),
         })
     }
 
     /// Sends the event, without waiting for it. A receiver that is too slow for what it is
     /// sent loses some.
-    pub(super) fn send_soon(self: &Arc<Self>, event: SystemEvent) {
-        if self.pending.fetch_add(1, Ordering::Relaxed) >= WAITING {
-            self.pending.fetch_sub(1, Ordering::Relaxed);
-            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
-            if dropped.is_power_of_two() {
-                let url = &*self.target.authority;
-                warn!(
-                    event = event.name,
-                    url, dropped, "Web hook is too slow, event dropped."
-                );
-            }
-            return;
-        }
-        let webhook = Arc::clone(self);
-        tokio::spawn(async move {
-            webhook.deliver(&event).await;
-            webhook.pending.fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn send_soon(self: &Arc<Self>, message: &Arc<Message>) {
+        let place = self.bounds.reserve(message.size(), |dropped| {
+            let (api, event, to) = (self.api.as_deref(), &*message.name, &*self.authority);
+            warn!(
+                api,
+                event, to, dropped, "Web hook is too slow, event dropped."
+            );
         });
+        if let Some(place) = place {
+            let (webhook, message) = (Arc::clone(self), Arc::clone(message));
+            tokio::spawn(async move { webhook.deliver(&message, place).await });
+        }
     }
 
     /// Sends the event; a failure is logged.
-    async fn deliver(&self, event: &SystemEvent) {
-        let body = payload(event);
-        if !self.remember(&body) {
-            debug!(
-                event = event.name,
-                "Web hook suppressed: the same was sent a moment ago."
-            );
-            return;
-        }
+    async fn deliver(&self, message: &Message, _place: Reserved) {
         let Ok(_slot) = self.slots.acquire().await else {
             return;
         };
-        let url = &self.target.authority;
-        match tokio::time::timeout(TIME_LIMIT, self.send(body)).await {
-            Ok(Ok(status)) if status < 400 => {}
-            Ok(Ok(status)) => {
-                warn!(
-                    event = event.name,
-                    url = &**url,
-                    status,
-                    "Web hook was refused."
-                );
+        let (api, event, to) = (self.api.as_deref(), &*message.name, &*self.authority);
+        let body = match self.template.render(message) {
+            Ok(body) => body,
+            Err(error) => return warn!(api, event, to, error, "Web hook's template failed."),
+        };
+        let mark = (!self.window.is_zero()).then(|| self.mark(&body));
+        if let Some(mark) = &mark
+            && !self.is_new(mark).await
+        {
+            return debug!(
+                api,
+                event, to, "Web hook suppressed: the same was sent a moment ago."
+            );
+        }
+        match self.outbound.send(self.request(body), LIMITS).await {
+            Ok(response) if response.status().as_u16() < 400 => {
+                let status = response.status().as_u16();
+                debug!(api, event, to, status, "Web hook delivered.");
             }
-            Ok(Err(error)) => {
-                warn!(event = event.name, url = &**url, %error, "Web hook failed.");
+            Ok(response) => {
+                let status = response.status().as_u16();
+                warn!(api, event, to, status, "Web hook was refused.");
             }
-            Err(_) => warn!(event = event.name, url = &**url, "Web hook took too long."),
+            Err(error) => {
+                warn!(%error, api, event, to, "Web hook failed.");
+                // What did not arrive may be sent again at once.
+                if let Some(mark) = &mark
+                    && let Err(error) = self.store.delete(mark).await
+                {
+                    debug!(%error, api, event, to, "Web hook's mark stays.");
+                }
+            }
         }
     }
 
-    /// Whether the payload is to be sent: not within the window after the same one.
-    fn remember(&self, body: &Bytes) -> bool {
-        if self.window.is_zero() {
-            return true;
-        }
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.retain(|_, time| time.elapsed() < self.window);
-        if sent.contains_key(body) || sent.len() >= REMEMBERED {
-            return false;
-        }
-        sent.insert(body.clone(), Instant::now());
-        true
+    /// Whether the same request was not sent within the window. When the store does not
+    /// tell, twice is better than never.
+    async fn is_new(&self, mark: &str) -> bool {
+        let sent = Bytes::from_static(b"1");
+        let marked = self.store.set_if_absent(mark, sent, Some(self.window));
+        marked.await.unwrap_or_else(|error| {
+            warn!(%error, api = self.api, to = self.authority, "Web hook is sent unsuppressed.");
+            true
+        })
     }
 
-    async fn send(&self, body: Bytes) -> Result<u16, Box<dyn std::error::Error + Send + Sync>> {
-        let stream = TcpStream::connect((&*self.target.host, self.target.port)).await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(async move { drop(connection.await) });
-        let mut request = Request::new(Full::new(body));
+    /// The key under which a request is remembered.
+    fn mark(&self, body: &[u8]) -> String {
+        let mut sum = Md5::new();
+        for part in [self.method.as_str(), &self.target.to_string()] {
+            sum.update(part);
+            sum.update(b"\n");
+        }
+        sum.update(body);
+        let sum = sum.finalize();
+        let digits: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{}{digits}", keys::WEBHOOK)
+    }
+
+    fn request(&self, body: Bytes) -> Request<Bytes> {
+        let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri()?;
-        let headers = request.headers_mut();
-        headers.insert(header::HOST, self.target.host_header.clone());
-        headers.insert(header::USER_AGENT, HeaderValue::from_static("Tyk-Hookshot"));
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        for (name, value) in &self.headers {
-            headers.insert(name, value.clone());
-        }
-        Ok(sender.send_request(request).await?.status().as_u16())
-    }
-
-    fn uri(&self) -> Result<http::Uri, http::Error> {
-        let query = self
-            .target
-            .query
-            .as_deref()
-            .map(|query| format!("?{query}"));
-        let target = format!("{}{}", self.target.path, query.unwrap_or_default());
-        Ok(http::Uri::try_from(target)?)
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
     }
 }
 
-fn payload(event: &SystemEvent) -> Bytes {
-    let value = json!({
-        "event": event.name,
-        "message": event.message,
-        "path": "",
-        "origin": "",
-        "key": "",
-    });
-    value.to_string().into()
+// === settings ===
+
+fn wrong(key: &str, value: &str, reason: &str) -> String {
+    format!("handler_meta.{key}: `{value}` {reason}")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn meta(value: Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
+fn method(name: &str) -> Result<Method, String> {
+    if name.is_empty() {
+        return Ok(Method::POST);
     }
+    let upper = name.to_uppercase();
+    let known = METHODS.iter().find(|method| method.as_str() == upper);
+    known.cloned().ok_or_else(|| {
+        let names: Vec<_> = METHODS.iter().map(Method::as_str).collect();
+        wrong(
+            "method",
+            name,
+            &format!("is not one of {}", names.join(", ")),
+        )
+    })
+}
 
-    #[test]
-    fn bad_settings_say_which_one() {
-        for (value, part) in [
-            (json!({"target_path": "https://x"}), "https"),
-            (
-                json!({"target_path": "http://x", "method": "A B"}),
-                "method",
-            ),
-            (
-                json!({"target_path": "http://x", "header_map": {"a b": "c"}}),
-                "header_map",
-            ),
-            (
-                json!({"target_path": "http://x", "template_path": "t"}),
-                "template_path",
-            ),
-        ] {
-            let said = Webhook::new(&meta(value)).err().unwrap();
-            assert!(said.contains(part), "{said}");
+fn target(url: &str) -> Result<Uri, String> {
+    let refused = |reason: &str| Err(wrong("target_path", url, reason));
+    if url.is_empty() {
+        return refused("is empty; give the URL to send to");
+    }
+    let Ok(target) = url.parse::<Uri>() else {
+        return refused("is not a URL");
+    };
+    match target.scheme_str() {
+        Some("http" | "https") if target.authority().is_some() => {}
+        _ => return refused("is not an http or https URL with a host"),
+    }
+    if url.contains('@')
+        && target
+            .authority()
+            .is_some_and(|host| host.as_str().contains('@'))
+    {
+        return refused("has credentials; put them into header_map");
+    }
+    Ok(target)
+}
+
+fn headers(
+    map: &BTreeMap<String, String>,
+    content_type: &'static str,
+) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::USER_AGENT, HeaderValue::from_static("Tyk-Hookshot"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    for (name, value) in map {
+        let parsed = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| wrong("header_map", name, "is not a header name"))?;
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| wrong("header_map", name, "has a value with a control character"))?;
+        if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(&parsed) {
+            return Err(wrong("header_map", name, "is the gateway's own to set"));
         }
+        headers.insert(parsed, value);
     }
-
-    #[test]
-    fn the_same_payload_is_sent_once_per_window() {
-        let settings = meta(json!({"target_path": "http://x", "event_timeout": 60}));
-        let webhook = Webhook::new(&settings).unwrap();
-        assert!(webhook.remember(&Bytes::from_static(b"a")));
-        assert!(!webhook.remember(&Bytes::from_static(b"a")));
-        assert!(webhook.remember(&Bytes::from_static(b"b")));
-    }
+    Ok(headers)
 }

@@ -21,6 +21,7 @@ use crate::chain::Flow;
 use crate::config::Config;
 use crate::edge::{self, Policy, Verdict};
 use crate::error::{ErrorFormat, ErrorStyle, METHODS, ProxyError, plain};
+use crate::events::tell_refusal;
 use crate::exchange::{Exchange, Peer};
 use crate::upstream::body::{RequestBody, ResponseBody};
 use crate::upstream::{Upstream, tunnel};
@@ -156,7 +157,9 @@ impl Worker {
 
     async fn process(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
         let api = Arc::clone(&exchange.api);
-        let mut response = match api.request_chain.run(exchange).await? {
+        let outcome = api.request_chain.run(exchange).await;
+        let flow = outcome.inspect_err(|error| tell_refusal(error, exchange))?;
+        let mut response = match flow {
             Flow::Respond(response) => return Ok(response),
             Flow::Continue => self.forward(exchange).await?,
         };

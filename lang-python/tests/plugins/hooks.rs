@@ -42,14 +42,29 @@ fn another_arity_is_refused_at_load_with_the_place() {
         "@Hook\ndef two(request, session):\n    return request, session\n\
          @Event\ndef three(a, b, c):\n    pass\n",
     );
-    for (name, parts) in [
+    for (name, found, parts) in [
         (
             "two",
+            plugin.hook("two", HookType::Pre),
             ["2 positional", "plugin.py:3", "3 (request, session, spec)"],
         ),
-        ("three", ["3 positional", "plugin.py:6", "(event, spec)"]),
+        (
+            "three",
+            plugin.event_handler("three"),
+            ["3 positional", "plugin.py:6", "(event, spec)"],
+        ),
+        (
+            "two",
+            plugin.event_handler("two"),
+            ["is a hook", "plugin.py:3", "@Event"],
+        ),
+        (
+            "three",
+            plugin.hook("three", HookType::Pre),
+            ["is an event handler", "plugin.py:6", "@Hook"],
+        ),
     ] {
-        match plugin.hook(name, HookType::Pre) {
+        match found {
             Err(LoadError::BadHook {
                 name: refused,
                 reason,

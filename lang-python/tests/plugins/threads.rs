@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use coprocess_core::{CoProcessLanguage, DispatchError, Event, HookType, Host, LogLevel, Plugin};
+use coprocess_core::{CoProcessLanguage, DispatchError, Event, Host, LogLevel, Plugin};
 
 use crate::harness::*;
 
@@ -194,11 +194,9 @@ fn an_event_handler_that_fails_or_waits_is_logged_and_holds_nobody_up() {
          @Event\ndef waits(event, spec):\n    time.sleep(0.5)\n    tyk.log('waited for ' + event['Type'], 'info')\n",
     );
     let fire = |name: &str| {
-        shared().trigger_event(Event {
-            handler_name: name.into(),
-            handler: plugin.hook(name, HookType::Post).unwrap(),
-            payload: r#"{"message": {"Type": "X"}, "spec": {"APIID": "a1"}}"#.to_owned(),
-        });
+        let payload = r#"{"message": {"Type": "X"}, "spec": {"APIID": "a1"}}"#;
+        let handler = plugin.event_handler(name).unwrap();
+        shared().trigger_event(Event::new(name, handler, payload.to_owned()));
     };
     let began = Instant::now();
     fire("waits");
@@ -227,11 +225,8 @@ fn a_panic_below_a_handler_loses_no_place() {
         assert!(message.contains("panic in the host"), "{message}");
     }
     for name in ["event", "logs"] {
-        language.trigger_event(Event {
-            handler_name: name.into(),
-            handler: plugin.hook(name, HookType::Post).unwrap(),
-            payload: "{}".to_owned(),
-        });
+        let handler = plugin.event_handler(name).unwrap();
+        language.trigger_event(Event::new(name, handler, "{}".to_owned()));
     }
     host().expect_line(LogLevel::Error, &["`event`", "panic in the host"]);
     host().expect_line(LogLevel::Info, &["the lane is free"]);
@@ -266,11 +261,11 @@ fn the_pool_keeps_its_counts_through_cuts_drops_and_refusals() {
                         0 => drop(block_on(call("sleeps", 10))),
                         1 => drop(call("sleeps", 1000)),
                         2 => drop(block_on(call("spins", 20))),
-                        3 => language.trigger_event(Event {
-                            handler_name: "event".into(),
-                            handler: plugin.hook("event", HookType::Post).unwrap(),
-                            payload: "{}".to_owned(),
-                        }),
+                        3 => language.trigger_event(Event::new(
+                            "event",
+                            plugin.event_handler("event").unwrap(),
+                            "{}".to_owned(),
+                        )),
                         _ => drop(block_on(call("quick", 1000))),
                     }
                     if Instant::now() > end {

@@ -1,0 +1,42 @@
+//! The event handlers of one API, made when it is loaded.
+
+use std::sync::Arc;
+
+use coprocess_core::Spec;
+
+use super::plugins::{HookResolver, driver_of};
+use crate::definition::ApiDefinition;
+use crate::events::{ApiEvents, Events, Function, HandlerReport, PluginHandler, PluginMeta};
+
+/// The API's events, and how its handlers fared.
+pub(super) fn make(
+    definition: &ApiDefinition,
+    spec: &Arc<Spec>,
+    events: &Events,
+    resolver: &mut HookResolver<'_>,
+) -> (ApiEvents, Vec<HandlerReport>) {
+    let mut find = |settings: &PluginMeta| {
+        let function = function(definition, resolver, settings)?;
+        Ok(PluginHandler::new(function, Arc::clone(spec)))
+    };
+    let maker = events.maker(Some(&definition.api_id));
+    let (handlers, reports) = maker.make(&definition.event_handlers, &mut find);
+    (ApiEvents::new(events.clone(), handlers), reports)
+}
+
+fn function(
+    definition: &ApiDefinition,
+    resolver: &mut HookResolver<'_>,
+    settings: &PluginMeta,
+) -> Result<Function, String> {
+    let driver = resolver
+        .driver(driver_of(&settings.driver, &definition.custom_middleware))
+        .map_err(|broken| format!("no plugin driver is available: {}", broken.reason()))?;
+    Ok(Function {
+        name: settings.name.as_str().into(),
+        hook: resolver.event_handler(&driver, &settings.name)?,
+        driver: driver.name,
+        language: driver.language,
+        time_limit: resolver.time_limit(),
+    })
+}
