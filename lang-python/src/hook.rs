@@ -252,10 +252,10 @@ impl<'py> Views<'py> {
                     _ => matches!(parts.len(), 2 | 3),
                 };
                 length_fits
-                    && parts.get_item(0)?.is_instance_of::<MiniRequestObject>()
+                    && is_message(&parts.get_item(0)?, Class::Request)
                     && is_session(&parts.get_item(1)?)
             }
-            Err(_) => function.arity == 5 && result.is_instance_of::<ResponseObject>(),
+            Err(_) => function.arity == 5 && is_message(result, Class::Response),
         };
         if fits {
             return Ok(());
@@ -320,8 +320,7 @@ impl<'py> Views<'py> {
         };
         match returned {
             Some(other) if !other.is(&self.request) => {
-                let other = other.cast::<Message>()?;
-                let Record::Request(other) = message::snapshot(other)? else {
+                let Record::Request(other) = message::given(other)? else {
                     return Err(gone());
                 };
                 Ok(other.adopted_by(own.request))
@@ -342,7 +341,7 @@ impl<'py> Views<'py> {
             && !other.is(&self.session)
             && !other.is_none()
         {
-            record = Some(message::snapshot(other.cast::<Message>()?)?);
+            record = Some(message::given(other)?);
             seen = true;
         }
         let Some(Record::Session(session)) = record else {
@@ -372,17 +371,25 @@ fn take_response<'py>(
     let Some(Record::Response(mine)) = mine else {
         return Ok(None);
     };
-    match result.cast::<ResponseObject>() {
-        Ok(other) if !other.is(own) => {
-            let Record::Response(other) = message::snapshot(other.as_super())? else {
-                return Err(gone());
-            };
-            Ok(Some(other.adopted_by(*mine)))
-        }
-        _ => Ok(Some(mine.into_response())),
+    if result.is(own) || result.is_instance_of::<PyTuple>() {
+        return Ok(Some(mine.into_response()));
+    }
+    let Record::Response(other) = message::given(result)? else {
+        return Err(gone());
+    };
+    Ok(Some(other.adopted_by(*mine)))
+}
+
+/// Whether a value is a message of that class, ours or one of the `protobuf` package.
+fn is_message(value: &Bound<'_, PyAny>, class: Class) -> bool {
+    match class {
+        Class::Request if value.is_instance_of::<MiniRequestObject>() => true,
+        Class::Session if value.is_instance_of::<SessionState>() => true,
+        Class::Response if value.is_instance_of::<ResponseObject>() => true,
+        _ => !value.is_instance_of::<Message>() && message::foreign(value) == Some(class),
     }
 }
 
 fn is_session(value: &Bound<'_, PyAny>) -> bool {
-    value.is_none() || value.is_instance_of::<SessionState>()
+    value.is_none() || is_message(value, Class::Session)
 }

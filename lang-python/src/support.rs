@@ -11,6 +11,7 @@ const SWITCH_INTERVAL: f64 = 0.0005;
 
 /// The modules in the order of their imports, by name.
 const MODULES: &[(&str, &str)] = &[
+    ("_tyk_wire", include_str!("../python/_tyk_wire.py")),
     ("tyk", include_str!("../python/tyk/__init__.py")),
     (
         "tyk.decorators",
@@ -25,30 +26,8 @@ const MODULES: &[(&str, &str)] = &[
         include_str!("../python/tyk/middleware.py"),
     ),
     ("gateway", include_str!("../python/gateway.py")),
-    ("_tyk_waits", include_str!("../python/waits.py")),
-    ("_tyk_support", include_str!("../python/support.py")),
-];
-
-/// The generated modules of the wire contract, and the classes that plugins import of each.
-const WIRE_MODULES: &[(&str, &[&str])] = &[
-    ("coprocess_common_pb2", &[]),
-    ("coprocess_mini_request_object_pb2", &["MiniRequestObject"]),
-    ("coprocess_return_overrides_pb2", &["ReturnOverrides"]),
-    (
-        "coprocess_response_object_pb2",
-        &["ResponseObject", "Header"],
-    ),
-    (
-        "coprocess_session_state_pb2",
-        &[
-            "SessionState",
-            "AccessDefinition",
-            "AccessSpec",
-            "BasicAuthData",
-            "JWTData",
-            "Monitor",
-        ],
-    ),
+    ("_tyk_waits", include_str!("../python/_tyk_waits.py")),
+    ("_tyk_support", include_str!("../python/_tyk_support.py")),
 ];
 
 /// What the Rust half calls in the Python half.
@@ -68,22 +47,11 @@ pub(crate) struct Support {
 impl Support {
     /// Installs the modules. To be called once, on Python's main thread.
     pub(crate) fn install(py: Python<'_>, path_prefix: Option<&str>) -> PyResult<Self> {
-        let native = native::module(py)?;
         let modules = py.import("sys")?.getattr("modules")?;
-        modules.set_item("_tyk_native", &native)?;
+        modules.set_item("_tyk_native", native::module(py)?)?;
         for (name, source) in MODULES {
             install_module(py, &modules, name, source)?;
         }
-        for (name, classes) in WIRE_MODULES {
-            let module = PyModule::new(py, name)?;
-            for class in *classes {
-                module.setattr(*class, native.getattr(*class)?)?;
-            }
-            modules.set_item(name, module)?;
-        }
-        let hook_type = modules.get_item("tyk.object")?.getattr("HookType")?;
-        let common = modules.get_item("coprocess_common_pb2")?;
-        common.setattr("HookType", hook_type)?;
         let support = modules.get_item("_tyk_support")?;
         let about = support.call_method1("start", (path_prefix, SWITCH_INTERVAL))?;
         let part = |name: &str| Ok::<_, PyErr>(support.getattr(name)?.unbind());

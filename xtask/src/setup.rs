@@ -10,8 +10,15 @@ use xshell::{Shell, cmd};
 use crate::Result;
 use crate::metadata::Metadata;
 
-/// What the black-box suite needs from the package index to build a native module.
-const PYTHON_PACKAGES: [&str; 2] = ["cython>=3,<4", "setuptools"];
+/// What tests need from the package index: to build a native module, to compare message
+/// classes with, and to check what plugin authors install.
+const PYTHON_PACKAGES: [&str; 5] = [
+    "cython>=3,<4",
+    "setuptools",
+    "protobuf>=7,<8",
+    "pytest>=9,<10",
+    "mypy>=2,<3",
+];
 
 /// Something that is not there, and what cannot be built or tested without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +226,8 @@ fn make_environment(target: &Path) -> Result {
         let shell = Shell::new()?;
         cmd!(shell, "{python} -m venv --clear {folder}").run()?;
     }
-    let present = "import Cython, setuptools; print(Cython.__version__)";
+    let present = "import Cython, google.protobuf, mypy, pytest, setuptools; \
+                   print(Cython.__version__)";
     if output_of(Command::new(&own).args(["-c", present])).is_err() {
         let shell = Shell::new()?;
         cmd!(

@@ -5,8 +5,10 @@ use pyo3::PyClassInitializer;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::map::{MessageMap, StringMapView};
-use super::message::{self, Field, Message};
+use super::field::Field;
+use super::map::StringMapView;
+use super::message::{self, Message};
+use super::message_map::MessageMap;
 use super::record::{Class, Record};
 use super::repeated::{RepeatedMessage, RepeatedScalar, Scalars};
 use super::request::{ADD_PARAMS, DELETE_HEADERS, DELETE_PARAMS, SET_HEADERS};
@@ -30,6 +32,16 @@ macro_rules! classes {
         pub(crate) fn wrap(py: Python<'_>, record: Record) -> PyResult<Py<PyAny>> {
             let class = record.class();
             instance(py, class, Message::new(record))
+        }
+
+        /// The record of a part that may be there or not as an object of its class.
+        pub(crate) fn wrap_part(
+            py: Python<'_>,
+            record: Record,
+            present: bool,
+        ) -> PyResult<Py<PyAny>> {
+            let class = record.class();
+            instance(py, class, Message::part(record, present))
         }
 
         /// A message as an object of a class.

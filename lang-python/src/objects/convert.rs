@@ -2,13 +2,16 @@
 
 use bytes::Bytes;
 use coprocess_core::StringMap;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::Borrowed;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyString};
 
 use super::classes;
-use super::map::{MessageMap, StringMapView};
+use super::map::StringMapView;
 use super::message::{self, Message};
+use super::message_map::MessageMap;
 use super::record::{FieldInfo, Kind, Value};
 use super::repeated::{RepeatedMessage, RepeatedScalar, Scalars};
 
@@ -40,7 +43,7 @@ pub(crate) fn child(py: Python<'_>, kind: Kind, value: Value) -> PyResult<Py<PyA
         Value::Doubles(items) => {
             Py::new(py, RepeatedScalar::new(Scalars::Floats(items)))?.into_any()
         }
-        Value::Message(record) => classes::wrap(py, record)?,
+        Value::Message(record, present) => classes::wrap_part(py, record, present)?,
         Value::Messages(records) => {
             let (Kind::Messages(class) | Kind::MessageMap(class) | Kind::Message(class)) = kind
             else {
@@ -71,12 +74,14 @@ pub(crate) fn content(child: &Bound<'_, PyAny>, keep: bool) -> PyResult<Value> {
         });
     }
     if let Ok(message) = child.cast::<Message>() {
+        let present = message::is_present(message)?;
         let record = if keep {
             Some(message::snapshot(message)?)
         } else {
             message::reclaim(message)?
         };
-        return record.map(Value::Message).ok_or_else(super::gone);
+        let record = record.ok_or_else(super::gone)?;
+        return Ok(Value::Message(record, present));
     }
     if let Ok(list) = child.cast::<RepeatedMessage>() {
         return RepeatedMessage::content(list, keep).map(Value::Messages);
@@ -99,7 +104,7 @@ pub(crate) fn merge_child(child: &Bound<'_, PyAny>, value: Value) -> PyResult<()
             let list = child.cast::<RepeatedScalar>()?;
             list.try_borrow_mut()?.extend(Scalars::Floats(items))?;
         }
-        Value::Message(record) => message::merge(child.cast::<Message>()?, record)?,
+        Value::Message(record, _) => message::merge(child.cast::<Message>()?, record)?,
         Value::Messages(records) => {
             RepeatedMessage::extend_records(child.cast::<RepeatedMessage>()?, records)?;
         }
@@ -123,7 +128,7 @@ pub(crate) fn fill_child(child: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> 
     if let Ok(message) = child.cast::<Message>() {
         return match value.cast::<PyDict>() {
             Ok(fields) => message::set_all(message, fields),
-            Err(_) => message::merge(message, message::snapshot(value.cast::<Message>()?)?),
+            Err(_) => message::merge(message, message::given(value)?),
         };
     }
     if child.cast::<MessageMap>().is_ok() {
@@ -172,6 +177,31 @@ pub(crate) fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
     Err(wrong_type(value, "str"))
 }
 
+/// A key of a map, as `text` takes it, but not copied.
+pub(crate) struct Key(PyBackedStr);
+
+impl std::ops::Deref for Key {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Key {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let text = match value.cast::<PyString>() {
+            Ok(text) => text.to_owned(),
+            Err(_) => PyString::new(value.py(), &text(&value)?),
+        };
+        let text = PyBackedStr::try_from(text);
+        text.map(Self)
+            .map_err(|_| PyValueError::new_err("text has lone surrogates"))
+    }
+}
+
 fn bytes(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     match value.cast::<PyBytes>() {
         Ok(bytes) => Ok(Bytes::copy_from_slice(bytes.as_bytes())),
@@ -190,9 +220,12 @@ fn integer(value: &Bound<'_, PyAny>) -> PyResult<i64> {
 
 /// A number; texts that look like one are refused.
 pub(crate) fn float(value: &Bound<'_, PyAny>) -> PyResult<f64> {
-    value
-        .extract::<f64>()
-        .map_err(|_| wrong_type(value, "int, float"))
+    value.extract::<f64>().map_err(|error| {
+        if error.is_instance_of::<PyOverflowError>(value.py()) {
+            return error;
+        }
+        wrong_type(value, "int, float")
+    })
 }
 
 fn boolean(value: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -201,6 +234,9 @@ fn boolean(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     }
     match integer(value) {
         Ok(number) => Ok(number != 0),
+        Err(error) if error.is_instance_of::<PyValueError>(value.py()) => {
+            Err(PyOverflowError::new_err("value out of range"))
+        }
         Err(_) => Err(wrong_type(value, "bool, int")),
     }
 }
@@ -218,15 +254,27 @@ pub(crate) fn string_map(value: &Bound<'_, PyAny>) -> PyResult<StringMap> {
     if let Ok(view) = value.cast::<StringMapView>() {
         return view.try_borrow_mut()?.content(true);
     }
+    let mut map = StringMap::new();
+    each_pair(value, |key, content| {
+        map.insert(text(key)?, text(content)?);
+        Ok(())
+    })?;
+    Ok(map)
+}
+
+/// Goes through the entries of a mapping or of an iterable of pairs.
+pub(crate) fn each_pair<'py>(
+    value: &Bound<'py, PyAny>,
+    mut act: impl FnMut(&Bound<'py, PyAny>, &Bound<'py, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
     let pairs = if value.hasattr("items")? {
         value.call_method0("items")?
     } else {
         value.clone()
     };
-    let mut map = StringMap::new();
     for pair in pairs.try_iter()? {
         let (key, content): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
-        map.insert(text(&key)?, text(&content)?);
+        act(&key, &content)?;
     }
-    Ok(map)
+    Ok(())
 }

@@ -1,17 +1,24 @@
-//! The base of all message classes, and the descriptor that each of their fields is.
+//! The base of all message classes.
 
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
+use super::field::Field;
+use super::map::StringMapView;
 use super::record::{Class, FieldInfo, Record, Value};
-use super::{classes, convert, gone, text};
+use super::repeated::RepeatedScalar;
+use super::{classes, convert, gone, text, wire};
 
 /// A message: a record, and the Python objects that its parts have become.
 #[pyclass(subclass, module = "_tyk_native")]
 pub(crate) struct Message {
     state: State,
     children: Vec<(u8, Py<PyAny>)>,
+    /// Whether its parent has it. A part that is only looked at is not there.
+    present: bool,
 }
 
 enum State {
@@ -22,17 +29,16 @@ enum State {
     Held(Record),
 }
 
-/// A field of a message class.
-#[pyclass(frozen, module = "_tyk_native")]
-pub(crate) struct Field {
-    pub(crate) info: &'static FieldInfo,
-}
-
 impl Message {
     pub(crate) fn new(record: Record) -> Self {
+        Self::part(record, true)
+    }
+
+    pub(crate) fn part(record: Record, present: bool) -> Self {
         Self {
             state: State::Held(record),
             children: Vec::new(),
+            present,
         }
     }
 
@@ -41,6 +47,7 @@ impl Message {
         Self {
             state: State::Unset(class),
             children: Vec::new(),
+            present: true,
         }
     }
 
@@ -94,11 +101,56 @@ pub(crate) fn set(
             info.name
         )));
     }
+    message.try_borrow_mut()?.present = true;
     let value = convert::from_python(info, value)?;
     let mut this = message.try_borrow_mut()?;
     this.record()?
         .put(info.number, value)
         .map_err(PyValueError::new_err)
+}
+
+/// Whether the message is there in its parent.
+pub(crate) fn is_present(message: &Bound<'_, Message>) -> PyResult<bool> {
+    let this = message.try_borrow()?;
+    if this.present {
+        return Ok(true);
+    }
+    for (_, child) in &this.children {
+        let child = child.bind(message.py());
+        let touched = match child.cast::<StringMapView>() {
+            Ok(map) => map.try_borrow()?.touched(),
+            Err(_) => child.cast::<RepeatedScalar>()?.try_borrow()?.touched(),
+        };
+        if touched {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The record of what a plugin gives for a message: one of these, or one that the
+/// `protobuf` package made.
+pub(crate) fn given(value: &Bound<'_, PyAny>) -> PyResult<Record> {
+    if let Ok(message) = value.cast::<Message>() {
+        return snapshot(message);
+    }
+    let class = foreign(value).ok_or_else(|| {
+        let found = value.get_type().name();
+        let found = found.map_or_else(|_| "an object".to_owned(), |name| name.to_string());
+        PyTypeError::new_err(format!("parameter must be a message, got {found}"))
+    })?;
+    let bytes = value.call_method0(intern!(value.py(), "SerializePartialToString"))?;
+    wire::decode(class, bytes.cast::<PyBytes>()?.as_bytes())
+        .map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// The class of a message that the `protobuf` package made, by its name on the wire.
+pub(crate) fn foreign(value: &Bound<'_, PyAny>) -> Option<Class> {
+    let py = value.py();
+    let descriptor = value.getattr(intern!(py, "DESCRIPTOR")).ok()?;
+    let name = descriptor.getattr(intern!(py, "full_name")).ok()?;
+    let name = name.cast::<PyString>().ok()?.to_str().ok()?.to_owned();
+    Class::by_name(name.strip_prefix("coprocess.")?)
 }
 
 /// Takes the record out of a message, with what its parts have become. The message and its
@@ -166,16 +218,11 @@ fn with_parts<'a, 'py: 'a>(
 /// Merges a record into a message: values replace, lists grow, maps take over entries.
 pub(crate) fn merge(message: &Bound<'_, Message>, mut from: Record) -> PyResult<()> {
     let class = message.try_borrow_mut()?.class()?;
-    if class != from.class() {
-        return Err(PyTypeError::new_err(format!(
-            "parameter must be an instance of {}, got {}",
-            class.name(),
-            from.class().name()
-        )));
-    }
+    same_class(class, &from)?;
+    message.try_borrow_mut()?.present = true;
     for info in class.fields() {
         let value = from.take(info.number);
-        if is_default(class, info, &value) {
+        if value.is_default() {
             continue;
         }
         if info.kind.is_scalar() {
@@ -190,11 +237,15 @@ pub(crate) fn merge(message: &Bound<'_, Message>, mut from: Record) -> PyResult<
     Ok(())
 }
 
-fn is_default(class: Class, info: &FieldInfo, value: &Value) -> bool {
-    match value {
-        Value::Message(record) => *record == record.class().empty(),
-        _ => *value == class.empty().take(info.number),
+fn same_class(class: Class, record: &Record) -> PyResult<()> {
+    if class == record.class() {
+        return Ok(());
     }
+    Err(PyTypeError::new_err(format!(
+        "parameter must be an instance of {}, got {}",
+        class.name(),
+        record.class().name()
+    )))
 }
 
 /// Sets fields from keyword arguments, as protobuf's constructors do.
@@ -202,6 +253,9 @@ pub(crate) fn set_all(message: &Bound<'_, Message>, fields: &Bound<'_, PyDict>) 
     let class = message.try_borrow_mut()?.class()?;
     for (name, value) in fields.iter() {
         let info = field_of(class, &name)?;
+        if value.is_none() {
+            continue;
+        }
         if info.kind.is_scalar() {
             set(message, info, &value)?;
         } else {
@@ -227,19 +281,20 @@ fn field_of(class: Class, name: &Bound<'_, PyAny>) -> PyResult<&'static FieldInf
 impl Message {
     /// Replaces all fields by those of `other`.
     #[pyo3(name = "CopyFrom")]
-    fn copy_from(slf: &Bound<'_, Self>, other: &Bound<'_, Message>) -> PyResult<()> {
+    fn copy_from(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
         if slf.is(other) {
             return Ok(());
         }
-        let from = snapshot(other)?;
+        let from = given(other)?;
+        same_class(slf.try_borrow_mut()?.class()?, &from)?;
         Self::clear(slf)?;
         merge(slf, from)
     }
 
     /// Merges the fields of `other` that hold something.
     #[pyo3(name = "MergeFrom")]
-    fn merge_from(slf: &Bound<'_, Self>, other: &Bound<'_, Message>) -> PyResult<()> {
-        merge(slf, snapshot(other)?)
+    fn merge_from(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        merge(slf, given(other)?)
     }
 
     /// Empties all fields.
@@ -248,6 +303,7 @@ impl Message {
         let mut this = slf.try_borrow_mut()?;
         let empty = this.class()?.empty();
         this.state = State::Held(empty);
+        this.present = true;
         let detached = std::mem::take(&mut this.children);
         drop(this);
         drop(detached);
@@ -258,6 +314,7 @@ impl Message {
     #[pyo3(name = "ClearField")]
     fn clear_field(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut this = slf.try_borrow_mut()?;
+        this.present = true;
         let class = this.class()?;
         let info = field_of(class, name)?;
         this.children.retain(|(number, _)| *number != info.number);
@@ -272,7 +329,7 @@ impl Message {
         let mut record = snapshot(slf)?;
         let info = field_of(record.class(), name)?;
         match record.take(info.number) {
-            Value::Message(part) => Ok(part != part.class().empty()),
+            Value::Message(_, present) => Ok(present),
             _ => Err(PyValueError::new_err(format!(
                 "field {} does not have presence",
                 info.name
@@ -287,20 +344,90 @@ impl Message {
         let class = record.class();
         let list = PyList::empty(slf.py());
         for info in class.fields() {
-            if !is_default(class, info, &record.take(info.number)) {
+            if !record.take(info.number).is_default() {
                 list.append((Field { info }, get(slf, info)?))?;
             }
         }
         Ok(list)
     }
 
-    /// There is nothing to do: fields are in their parent as soon as they hold something.
+    /// Makes the message be there in its parent, also when it holds nothing.
     #[pyo3(name = "SetInParent")]
-    fn set_in_parent(&self) {}
+    fn set_in_parent(&mut self) {
+        self.present = true;
+    }
 
     #[pyo3(name = "IsInitialized")]
     fn is_initialized(&self) -> bool {
         true
+    }
+
+    #[pyo3(name = "FindInitializationErrors")]
+    fn find_initialization_errors(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    #[pyo3(name = "WhichOneof")]
+    fn which_oneof(slf: &Bound<'_, Self>, name: &str) -> PyResult<()> {
+        let class = slf.try_borrow_mut()?.class()?;
+        Err(PyValueError::new_err(format!(
+            "protocol message {} has no oneof \"{name}\" field",
+            class.name()
+        )))
+    }
+
+    /// The message in protobuf's wire format.
+    #[pyo3(name = "SerializeToString", signature = (**_options))]
+    fn serialize<'py>(
+        slf: &Bound<'py, Self>,
+        _options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(slf.py(), &wire::encode(snapshot(slf)?)))
+    }
+
+    #[pyo3(name = "SerializePartialToString", signature = (**options))]
+    fn serialize_partial<'py>(
+        slf: &Bound<'py, Self>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        Self::serialize(slf, options)
+    }
+
+    #[pyo3(name = "ByteSize")]
+    fn byte_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Ok(wire::encode(snapshot(slf)?).len())
+    }
+
+    /// Replaces all fields by those that are read; how many bytes were.
+    #[pyo3(name = "ParseFromString")]
+    fn parse(slf: &Bound<'_, Self>, bytes: PyBackedBytes) -> PyResult<usize> {
+        Self::clear(slf)?;
+        Self::merge_bytes(slf, bytes)
+    }
+
+    /// Merges the fields that are read; how many bytes were.
+    #[pyo3(name = "MergeFromString")]
+    fn merge_bytes(slf: &Bound<'_, Self>, bytes: PyBackedBytes) -> PyResult<usize> {
+        let class = slf.try_borrow_mut()?.class()?;
+        let record = wire::decode(class, &bytes).map_err(|error| decode_error(slf.py(), &error))?;
+        merge(slf, record)?;
+        Ok(bytes.len())
+    }
+
+    #[classmethod]
+    #[pyo3(name = "FromString")]
+    fn from_string<'py>(
+        class: &Bound<'py, PyType>,
+        bytes: PyBackedBytes,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let made = class.call0()?;
+        Self::merge_bytes(made.cast::<Self>()?, bytes)?;
+        Ok(made)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let read = slf.get_type().getattr("FromString")?;
+        (read, (Self::serialize(slf, None)?,)).into_pyobject(slf.py())
     }
 
     fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -330,31 +457,12 @@ impl Message {
     }
 }
 
-#[pymethods]
-impl Field {
-    #[getter]
-    fn name(&self) -> &'static str {
-        self.info.name
-    }
-
-    #[getter]
-    fn number(&self) -> u8 {
-        self.info.number
-    }
-
-    fn __get__(
-        slf: &Bound<'_, Self>,
-        message: &Bound<'_, PyAny>,
-        _owner: &Bound<'_, PyAny>,
-    ) -> PyResult<Py<PyAny>> {
-        match message.cast::<Message>() {
-            Ok(message) => get(message, slf.get().info),
-            // Read from the class.
-            Err(_) => Ok(slf.clone().into_any().unbind()),
-        }
-    }
-
-    fn __set__(&self, message: &Bound<'_, Message>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        set(message, self.info, value)
+fn decode_error(py: Python<'_>, error: &wire::Malformed) -> PyErr {
+    let class = py
+        .import("_tyk_wire")
+        .and_then(|wire| wire.call_method0("decode_error"));
+    match class.map(Bound::cast_into::<PyType>) {
+        Ok(Ok(class)) => PyErr::from_type(class, error.to_string()),
+        _ => PyValueError::new_err(error.to_string()),
     }
 }

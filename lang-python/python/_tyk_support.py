@@ -19,6 +19,7 @@ import types
 
 import _tyk_native
 import _tyk_waits
+import _tyk_wire
 
 _builtins_import = __import__
 
@@ -142,6 +143,8 @@ def start(path_prefix, switch_interval):
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.meta_path.insert(0, _PluginFinder())
+    sys.meta_path.insert(1, _tyk_wire.Finder())
+    _tyk_wire.describe(_tyk_native)
     sys.meta_path.append(_ShortNames())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

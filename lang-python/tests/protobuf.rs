@@ -1,0 +1,122 @@
+//! The message classes against protobuf's own, on generated sequences of operations.
+//!
+//! The `protobuf` package is in the tests' environment, which `cargo xtask setup` makes.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed unwrap in a helper is a failed test with a backtrace"
+)]
+
+#[path = "plugins/harness.rs"]
+#[expect(dead_code, reason = "shared with the other tests, which use all of it")]
+mod harness;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use coprocess_core::{CoProcessLanguage, Object, PluginSource, SourceKind};
+use lang_python::PythonLanguage;
+
+use harness::*;
+
+/// How many sequences are run, and how many operations each has at most.
+const SEQUENCES: u32 = 3000;
+const LENGTH: u32 = 25;
+
+/// The environment beside the build results, with the packages that tests compare with.
+fn test_environment() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let found = program
+        .ancestors()
+        .map(|folder| folder.join("test-venv"))
+        .find(|folder| folder.is_dir());
+    found.expect("there is no test-venv beside the build results: run `cargo xtask setup`")
+}
+
+/// One interpreter serves all tests of this file.
+fn language() -> &'static PythonLanguage {
+    static LANGUAGE: OnceLock<PythonLanguage> = OnceLock::new();
+    LANGUAGE.get_or_init(|| {
+        let environment = test_environment();
+        start(&format!(
+            r#"{{"python_venv": {:?}, "python_dispatch": "thread"}}"#,
+            environment.to_str().unwrap()
+        ))
+    })
+}
+
+#[test]
+fn generated_sequences_do_the_same_on_both() {
+    let source = PluginSource {
+        name: "protobuf".to_owned(),
+        root: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protobuf"),
+        files: vec!["middleware.py".into(), "sequences.py".into()],
+        kind: SourceKind::Bundle,
+    };
+    let plugin = language().load(&source).unwrap();
+    let first: u32 = std::env::var("SEED").map_or(0, |seed| seed.parse().unwrap());
+    let last = std::env::var("SEED").map_or(SEQUENCES, |_| first + 1);
+    let mut object = object(plugin.as_ref(), "compare");
+    object.time_limit = Duration::from_secs(300);
+    object.request.raw_body =
+        format!(r#"{{"seeds": [{first}, {last}], "length": {LENGTH}}}"#).into();
+    let after = run(language(), object).unwrap_or_else(|error| panic!("{error}"));
+    let text = String::from_utf8_lossy(&after.request.raw_body);
+    let count = text.matches("seed ").count();
+    assert!(text.is_empty(), "{count} sequences differ:\n{text}");
+}
+
+/// Runs a hook with that body, which sees all wire modules.
+fn check(body: &str) -> Object {
+    let imports = "from coprocess_object_pb2 import Object
+from coprocess_common_pb2 import HookType, Pre, StringSlice
+from coprocess_mini_request_object_pb2 import MiniRequestObject
+from coprocess_return_overrides_pb2 import ReturnOverrides
+from coprocess_response_object_pb2 import ResponseObject, Header
+from coprocess_session_state_pb2 import SessionState, AccessDefinition, AccessSpec, Monitor
+from tyk.session import TykSession
+";
+    let plugin = load(language(), &hook_file(&format!("{imports}{body}")));
+    let outcome = run(language(), object(plugin.as_ref(), "hook"));
+    outcome.unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn messages_of_protobuf_are_taken_wherever_ours_are() {
+    let after = check(
+        "theirs = SessionState(alias='them', tags=['a'], access_rights={'x': AccessDefinition(api_id='x')})
+session.CopyFrom(theirs)
+assert session.alias == 'them' and session.access_rights['x'].api_id == 'x'
+session.MergeFrom(theirs)
+assert session.tags == ['a', 'a']
+session.access_rights['x'].allowed_urls.append(AccessSpec(url='/a'))
+session.access_rights['x'].allowed_urls.extend([AccessSpec(url='/b')])
+assert TykSession(monitor=Monitor(trigger_limits=[5])).monitor.trigger_limits == [5]
+assert SessionState.FromString(session.SerializeToString()).access_rights['x'].allowed_urls[1].url == '/b'
+for wrong in (Monitor(), HookType, object()):
+    try:
+        session.CopyFrom(wrong)
+    except TypeError:
+        continue
+    assert 0, wrong
+assert HookType.Name(Pre) == 'Pre' and Object(hook_type=Pre).hook_type == 1 and StringSlice(items=['a'])
+changed = SessionState(alias='returned')
+answer = MiniRequestObject(set_headers={'X-A': 'b'}, return_overrides=ReturnOverrides(response_code=418))
+return answer, changed",
+    );
+    assert_eq!(after.session.unwrap().alias, "returned");
+    assert_eq!(after.request.set_headers["X-A"], "b");
+    assert_eq!(after.request.return_overrides.response_code, 418);
+    assert_eq!(after.request.method, "GET");
+}
+
+#[test]
+fn protobufs_own_tools_read_our_messages() {
+    check(
+        "from google.protobuf import json_format
+session.alias = 'a'; session.metadata['k'] = 'v'; session.tags.append('t'); session.expires = 5
+theirs = SessionState.FromString(session.SerializeToString())
+assert session.DESCRIPTOR is SessionState.DESCRIPTOR
+assert json_format.MessageToDict(theirs)['metadata'] == {'k': 'v'}",
+    );
+}
