@@ -26,8 +26,8 @@ pub enum ProxyError {
     #[error("request carries no key")]
     KeyMissing,
     /// The request carries nothing that names a session.
-    #[error("no session id can be extracted: {0}")]
-    ExtractorMiss(&'static str),
+    #[error("no session id can be extracted")]
+    ExtractorMiss,
     /// Nothing that authenticates left a session.
     #[error("no session")]
     SessionMissing,
@@ -90,7 +90,7 @@ impl ProxyError {
             Self::Unsupported(status, reason) => (*status, reason),
             Self::RouteNotFound => (S::NOT_FOUND, "Not Found"),
             Self::KeyMissing => (S::UNAUTHORIZED, "Authorization field missing"),
-            Self::ExtractorMiss(_) => (S::BAD_REQUEST, "Authorization field missing"),
+            Self::ExtractorMiss => (S::BAD_REQUEST, "Authorization field missing"),
             Self::SessionMissing => (
                 S::BAD_REQUEST,
                 "Session state is missing or unset! Please make sure that auth headers are \

@@ -16,7 +16,7 @@ use super::plugins::HookResolver;
 use super::{Api, ApiTable, HookReport, event_handlers};
 use crate::chain::Chain;
 use crate::config::Config;
-use crate::coprocess::{AuthStep, Broken, HookStep};
+use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry, unenforced};
 use crate::events::Events;
 use crate::json;
@@ -82,13 +82,15 @@ impl Loader {
         let definition = &read.definition;
         let target = Target::parse(&definition.proxy.target_url)
             .map_err(|error| format!("API `{}`: proxy.{error}", definition.api_id))?;
-        let refused = refusal(&read);
+        let extractor = extractor(definition);
+        let refused = refusal(&read).or_else(|| extractor.as_ref().err().cloned());
         if let Some(reason) = &refused {
             error!(api = definition.api_id, reason, "API refuses its requests.");
         }
         let mut steps = Steps {
             loader: self,
             definition,
+            extractor: extractor.ok().flatten(),
             resolver,
             reports: Vec::new(),
         };
@@ -124,6 +126,7 @@ impl Loader {
 /// Builds the steps of one API, in the one order that there is.
 struct Steps<'a, 'b> {
     loader: &'a Loader,
+    extractor: Option<Arc<IdExtractor>>,
     definition: &'a ApiDefinition,
     resolver: &'a mut HookResolver<'b>,
     reports: Vec<HookReport>,
@@ -155,8 +158,7 @@ impl Steps<'_, '_> {
     fn push_authentication(&mut self, chain: &mut Chain) -> Result<(), String> {
         let definition = self.definition;
         let entry = &definition.custom_middleware.auth_check;
-        let by_plugin = definition.custom_plugin_auth_enabled || definition.enable_coprocess_auth;
-        if by_plugin && !entry.disabled {
+        if asks_plugin(definition) {
             let mut hook = self.step(entry, HookType::CustomKeyCheck);
             if entry.name.is_empty() && hook.state.is_ok() {
                 let reason = "plugin authentication is on but auth_check names no function";
@@ -190,6 +192,7 @@ impl Steps<'_, '_> {
         let (config, definition) = (&self.loader.config, self.definition);
         AuthStep {
             hook,
+            extractor: self.extractor.clone(),
             sessions: Arc::clone(&self.loader.sessions),
             lifetime: Lifetime {
                 forced: config.forced_session_lifetime(),
@@ -288,6 +291,31 @@ fn refusal(read: &Read) -> Option<String> {
             keys.join(", ")
         )
     })
+}
+
+/// Whether a plugin authenticates, on an API that authenticates at all.
+fn asks_plugin(definition: &ApiDefinition) -> bool {
+    let by_plugin = definition.custom_plugin_auth_enabled || definition.enable_coprocess_auth;
+    by_plugin && !definition.custom_middleware.auth_check.disabled
+}
+
+/// The API's ID extractor, or why its settings cannot work. Without a plugin to be spared
+/// there is nothing to extract.
+fn extractor(definition: &ApiDefinition) -> Result<Option<Arc<IdExtractor>>, String> {
+    let extractor = IdExtractor::new(&definition.custom_middleware.id_extractor);
+    if definition.use_keyless || !asks_plugin(definition) {
+        if !matches!(extractor, Ok(None)) {
+            warn!(
+                api = definition.api_id,
+                "The id_extractor has no effect: no auth_check hook runs."
+            );
+        }
+        return Ok(None);
+    }
+    match extractor {
+        Ok(extractor) => Ok(extractor.map(Arc::new)),
+        Err(mistake) => Err(mistake.to_string()),
+    }
 }
 
 fn spec(definition: &ApiDefinition) -> Spec {

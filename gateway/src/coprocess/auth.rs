@@ -3,23 +3,33 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use coprocess_core::{Session, StringMap};
+use tokio::sync::Semaphore;
 use tracing::{error, warn};
 
 use super::convert::{self, Applied};
-use super::{Begun, DispatchResult, HookCall, HookStep};
+use super::{Begun, DispatchResult, HookCall, HookStep, IdExtractor};
 use crate::chain::{Flow, Middleware, Step};
 use crate::definition::BodyMode;
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use crate::session::lifetime::Lifetime;
 use crate::session::record::TOKEN;
-use crate::session::{Kept, SessionError, Sessions};
+use crate::session::{Kept, SessionError, Sessions, unix_now};
+
+/// Most bytes that are searched on the data plane's own thread.
+const IN_PLACE: usize = 64 * 1024;
+
+/// How many longer ones are searched at the same time.
+static ELSEWHERE: Semaphore = Semaphore::const_new(4);
 
 /// Authentication by a plugin.
 pub struct AuthStep {
     /// The `auth_check` hook.
     pub hook: HookStep,
+    /// Finds out who calls before the plugin is asked.
+    pub extractor: Option<Arc<IdExtractor>>,
     /// Where sessions are kept.
     pub sessions: Arc<Sessions>,
     /// How long.
@@ -47,14 +57,104 @@ impl Middleware for AuthStep {
             Ok(call) => call,
             Err(refusal) => return Step::Done(Err(refusal)),
         };
+        if let Some(extractor) = &self.extractor {
+            return self.recognize(extractor, call, exchange);
+        }
         if call.body == BodyMode::Buffer && exchange.body.is_streaming() {
-            return Step::Later(Box::pin(self.hold_and_ask(call, exchange)));
+            return Step::Later(Box::pin(self.ask_later(call, None, exchange)));
         }
         self.ask(call, exchange)
     }
 }
 
 impl AuthStep {
+    /// Finds the session of a caller who was here before. Most ids are in the head, and most
+    /// callers have come a moment ago: they are done when this returns.
+    fn recognize<'a>(
+        &'a self,
+        extractor: &'a Arc<IdExtractor>,
+        call: &'a HookCall,
+        exchange: &'a mut Exchange,
+    ) -> Step<'a> {
+        let head = &exchange.head;
+        if extractor.reads_body(head) || extractor.head_text(head).len() > IN_PLACE {
+            return Step::Later(Box::pin(self.recognize_later(extractor, call, exchange)));
+        }
+        let digest = extractor.digest(extractor.head_text(head), b"");
+        let id = match self.session_id(digest, exchange) {
+            Ok(id) => id,
+            Err(refusal) => return Step::Done(Err(refusal)),
+        };
+        if let Some(stored) = self.sessions.seen(&id)
+            && self.is_enough(&stored, &id, exchange)
+        {
+            exchange.session = Some(Arc::clone(&stored.session));
+            return Step::Done(Ok(Flow::Continue));
+        }
+        Step::Later(Box::pin(self.find_or_ask(call, id, exchange)))
+    }
+
+    async fn recognize_later(
+        &self,
+        extractor: &Arc<IdExtractor>,
+        call: &HookCall,
+        exchange: &mut Exchange,
+    ) -> Result<Flow, ProxyError> {
+        let mut body = Bytes::new();
+        if extractor.reads_body(&exchange.head) {
+            body = exchange.body.hold(call.max_body_bytes).await?.clone();
+            // What was held goes on with a length, whether a hook is called or not.
+            convert::apply_body(body.clone(), exchange);
+        }
+        let head_text = extractor.head_text(&exchange.head);
+        let digest = if head_text.len() + body.len() <= IN_PLACE {
+            extractor.digest(head_text, &body)
+        } else {
+            let (extractor, head_text) = (Arc::clone(extractor), head_text.to_vec());
+            let _permit = ELSEWHERE.acquire().await;
+            tokio::task::spawn_blocking(move || extractor.digest(&head_text, &body))
+                .await
+                .map_err(|error| ProxyError::Internal(error.to_string()))?
+        };
+        let id = self.session_id(digest, exchange)?;
+        self.find_or_ask(call, id, exchange).await
+    }
+
+    fn session_id(
+        &self,
+        digest: Option<String>,
+        exchange: &Exchange,
+    ) -> Result<String, ProxyError> {
+        let digest = digest.ok_or(ProxyError::ExtractorMiss)?;
+        let org_id = &exchange.api.spec.org_id;
+        Ok(self.sessions.names.generate(org_id, &digest))
+    }
+
+    /// Whether a stored session lets its caller in without the plugin.
+    fn is_enough(&self, stored: &Kept, id: &str, exchange: &Exchange) -> bool {
+        let session = &stored.session;
+        session.id_extractor_deadline > unix_now()
+            && id.len() >= self.sessions.min_id_length
+            && session.org_id == exchange.api.spec.org_id
+            && unenforced(session).is_none()
+    }
+
+    async fn find_or_ask(
+        &self,
+        call: &HookCall,
+        id: String,
+        exchange: &mut Exchange,
+    ) -> Result<Flow, ProxyError> {
+        match self.sessions.find(&id).await {
+            Ok(Some(stored)) if self.is_enough(&stored, &id, exchange) => {
+                exchange.session = Some(Arc::clone(&stored.session));
+                Ok(Flow::Continue)
+            }
+            // Whoever is not known is the plugin's to judge, also while the store is away.
+            _ => self.ask_later(call, Some(id), exchange).await,
+        }
+    }
+
     /// Calls the plugin. Most requests come with a session that was seen a moment ago, and
     /// are done when this returns.
     fn ask<'a>(&'a self, call: &'a HookCall, exchange: &'a mut Exchange) -> Step<'a> {
@@ -64,47 +164,51 @@ impl AuthStep {
             Begun::Waiting(dispatch) => {
                 return Step::Later(Box::pin(async move {
                     let outcome = call.finish(dispatch).await;
-                    self.settle(call, outcome, exchange).await
+                    self.settle(call, outcome, None, exchange).await
                 }));
             }
         };
-        let made = match self.verdict(call, outcome, exchange) {
+        let made = match self.verdict(call, outcome, None, exchange) {
             Ok(Verdict::Accepted(made)) => made,
             Ok(Verdict::Settled(flow)) => return Step::Done(Ok(flow)),
             Err(refusal) => return Step::Done(Err(refusal)),
         };
-        match self.sessions.seen(&self.sessions.names.of_id(&made.id)) {
+        match self.sessions.seen(&made.id) {
             Some(stored) => Step::Done(Ok(self.adopt(made, Ok(Some(stored)), exchange))),
-            None => Step::Later(Box::pin(async move { self.keep(made, exchange).await })),
+            None => Step::Later(Box::pin(self.keep(made, exchange))),
         }
     }
 
-    async fn hold_and_ask(
+    /// Calls the plugin about a caller with this extracted id, if there is an extractor.
+    async fn ask_later(
         &self,
         call: &HookCall,
+        id: Option<String>,
         exchange: &mut Exchange,
     ) -> Result<Flow, ProxyError> {
-        exchange.body.hold(call.max_body_bytes).await?;
+        if call.body == BodyMode::Buffer {
+            exchange.body.hold(call.max_body_bytes).await?;
+        }
         let object = convert::request_object(&self.hook, call, exchange);
         let outcome = call.dispatch(object).await;
-        self.settle(call, outcome, exchange).await
+        self.settle(call, outcome, id, exchange).await
     }
 
     async fn settle(
         &self,
         call: &HookCall,
         outcome: DispatchResult,
+        id: Option<String>,
         exchange: &mut Exchange,
     ) -> Result<Flow, ProxyError> {
-        match self.verdict(call, outcome, exchange)? {
+        match self.verdict(call, outcome, id, exchange)? {
             Verdict::Accepted(made) => self.keep(made, exchange).await,
             Verdict::Settled(flow) => Ok(flow),
         }
     }
 
     async fn keep(&self, made: Made, exchange: &mut Exchange) -> Result<Flow, ProxyError> {
-        let name = self.sessions.names.of_id(&made.id);
-        let stored = self.sessions.find(&name).await;
+        let stored = self.sessions.find(&made.id).await;
         Ok(self.adopt(made, stored, exchange))
     }
 
@@ -113,14 +217,15 @@ impl AuthStep {
         &self,
         call: &HookCall,
         outcome: DispatchResult,
+        id: Option<String>,
         exchange: &mut Exchange,
     ) -> Result<Verdict, ProxyError> {
         let (session, metadata) = match self.hook.applied(call, outcome, exchange)? {
             Applied::Answer(response) => return Ok(Verdict::Settled(Flow::Respond(response))),
             Applied::GoesOn { session, metadata } => (session, metadata),
         };
-        let made = accepted(session, metadata)?;
-        self.refuse_what_is_not_enforced(&made.session, exchange)?;
+        let made = accepted(session, metadata, id)?;
+        refuse_what_is_not_enforced(&made.session, exchange)?;
         if !self.provides_identity {
             return Ok(Verdict::Settled(Flow::Continue));
         }
@@ -163,48 +268,68 @@ impl AuthStep {
         exchange.session = Some(session);
         Flow::Continue
     }
+}
 
-    /// A session that asks for restrictions which do not exist here must not pass as one
-    /// without them.
-    fn refuse_what_is_not_enforced(
-        &self,
-        session: &Session,
-        exchange: &Exchange,
-    ) -> Result<(), ProxyError> {
-        let api = &*exchange.api;
-        let mut rights = session.access_rights.values();
-        let what = if !session.apply_policies.is_empty() || !session.apply_policy_id.is_empty() {
-            "policies"
-        } else if rights.any(|right| !right.allowed_urls.is_empty()) {
-            "allowed_urls"
-        } else {
-            let limited = session.rate > 0.0 || session.quota_max > 0;
-            if limited && !api.limits_told.swap(true, Ordering::Relaxed) {
-                warn!(
-                    api = api.id,
-                    "Sessions of the auth_check hook have a rate or quota, which is not enforced."
-                );
-            }
-            return Ok(());
-        };
+/// What a session asks for and nothing here enforces.
+fn unenforced(session: &Session) -> Option<&'static str> {
+    let mut rights = session.access_rights.values();
+    if !session.apply_policies.is_empty() || !session.apply_policy_id.is_empty() {
+        Some("policies")
+    } else if rights.any(|right| !right.allowed_urls.is_empty()) {
+        Some("allowed_urls")
+    } else {
+        None
+    }
+}
+
+/// A session that asks for restrictions which do not exist here must not pass as one
+/// without them.
+fn refuse_what_is_not_enforced(session: &Session, exchange: &Exchange) -> Result<(), ProxyError> {
+    let api = &*exchange.api;
+    if let Some(what) = unenforced(session) {
         error!(
             api = api.id,
             what, "Session of the auth_check hook needs what is not implemented."
         );
-        Err(ProxyError::AuthRejected)
+        return Err(ProxyError::AuthRejected);
     }
+    let limited = session.rate > 0.0 || session.quota_max > 0;
+    if limited && !api.limits_told.swap(true, Ordering::Relaxed) {
+        warn!(
+            api = api.id,
+            "Sessions of the auth_check hook have a rate or quota, which is not enforced."
+        );
+    }
+    Ok(())
 }
 
-/// The session that the plugin made, if it accepted the caller: it did where it named a key.
-fn accepted(session: Option<Box<Session>>, metadata: StringMap) -> Result<Made, ProxyError> {
+/// The session that the plugin made, if it accepted the caller. It did where it named a key;
+/// where the id was extracted, also where it filled in the session.
+fn accepted(
+    session: Option<Box<Session>>,
+    metadata: StringMap,
+    extracted: Option<String>,
+) -> Result<Made, ProxyError> {
     let mut session = session.ok_or(ProxyError::AuthRejected)?;
     session.metadata.extend(metadata);
     let token = session.metadata.get(TOKEN);
-    let id = token
-        .filter(|token| !token.is_empty())
-        .ok_or(ProxyError::AuthRejected)?
-        .clone();
+    let token = token.filter(|token| !token.is_empty()).cloned();
+    let id = match (extracted, token) {
+        (Some(id), Some(_)) => id,
+        (Some(id), None) if is_filled_in(&mut session) => id,
+        (None, Some(token)) => token,
+        (_, None) => return Err(ProxyError::AuthRejected),
+    };
     Ok(Made { id, session })
+}
+
+/// Whether there is more in a session than metadata: a plugin that refuses returns it as it
+/// got it, maybe with a note.
+fn is_filled_in(session: &mut Session) -> bool {
+    let metadata = std::mem::take(&mut session.metadata);
+    let is_filled_in = *session != Session::default();
+    session.metadata = metadata;
+    is_filled_in
 }
 
 /// What a plugin that makes its session anew each time cannot know, or did not say.

@@ -6,6 +6,7 @@
 
 mod auth;
 mod convert;
+mod extractor;
 pub mod host;
 mod overrides;
 mod query;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use auth::AuthStep;
 use coprocess_core::{CoProcessLanguage, DispatchError, DispatchFuture, Hook, HookType, Object};
+pub use extractor::IdExtractor;
 use http::Response;
 use tracing::{error, warn};
 

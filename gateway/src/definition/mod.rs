@@ -113,6 +113,38 @@ pub struct CustomMiddleware {
     pub response: Vec<HookEntry>,
     /// The language of all hooks that do not name one.
     pub driver: String,
+    /// Finds the session of a caller whom `auth_check` has accepted before.
+    pub id_extractor: IdExtractor,
+}
+
+/// `custom_middleware.id_extractor`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IdExtractor {
+    /// Leave it aside.
+    pub disabled: bool,
+    /// `header`, `form` or `body`.
+    pub extract_from: String,
+    /// `value`, `regex` or `xpath`.
+    pub extract_with: String,
+    /// What the two need to know.
+    pub extractor_config: ExtractorConfig,
+}
+
+/// `custom_middleware.id_extractor.extractor_config`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExtractorConfig {
+    /// The header that has the id.
+    pub header_name: String,
+    /// The parameter of a form or query that has it.
+    pub param_name: String,
+    /// What the id looks like.
+    pub regex_expression: String,
+    /// Which match it is, counted from 0.
+    pub regex_match_index: i64,
+    /// Where in an XML document it is.
+    pub xpath_expression: String,
 }
 
 /// One hook.

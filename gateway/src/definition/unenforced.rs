@@ -16,7 +16,6 @@ const PROTECTIVE: &[&str] = &[
     "auth_configs",
     "blacklisted_ips",
     "client_certificates",
-    "custom_middleware.id_extractor.extract_from",
     "domain",
     "enable_ip_blacklisting",
     "enable_ip_whitelisting",

@@ -168,23 +168,28 @@ impl Sessions {
         (Arc::new(sessions), writer)
     }
 
-    /// The session of this name, if it was seen a moment ago.
-    pub fn seen(&self, name: &str) -> Option<Arc<Kept>> {
+    /// The session with this id, if it was seen a moment ago.
+    pub fn seen(&self, id: &str) -> Option<Arc<Kept>> {
+        self.seen_as(&self.names.of_id(id))
+    }
+
+    fn seen_as(&self, name: &str) -> Option<Arc<Kept>> {
         let kept = self.remembered.sessions.get(name)?;
         let now = Instant::now();
         let fresh = now.saturating_duration_since(kept.seen) < self.fresh_for;
         (fresh && !kept.is_over(now)).then_some(kept)
     }
 
-    /// The session of this name, from memory or from the store.
-    pub async fn find(&self, name: &str) -> Result<Option<Arc<Kept>>, SessionError> {
-        match self.seen(name) {
+    /// The session with this id, from memory or from the store.
+    pub async fn find(&self, id: &str) -> Result<Option<Arc<Kept>>, SessionError> {
+        let name = self.names.of_id(id);
+        match self.seen_as(&name) {
             Some(kept) => Ok(Some(kept)),
-            None => self.look_up(name).await,
+            None => self.look_up(id, &name).await,
         }
     }
 
-    async fn look_up(&self, name: &str) -> Result<Option<Arc<Kept>>, SessionError> {
+    async fn look_up(&self, id: &str, name: &str) -> Result<Option<Arc<Kept>>, SessionError> {
         let age = self.remembered.age();
         let before = self.remembered.sessions.get(name);
         let Some(json) = self.store.get(name).await? else {
@@ -199,13 +204,18 @@ impl Sessions {
                 ends: before.ends.filter(|ends| *ends > now),
                 ..Kept::clone(&before)
             },
-            _ => Kept {
-                session: Arc::new(Record::parse(&json)?.session()?),
-                json,
-                seen: now,
-                written: None,
-                ends: None,
-            },
+            _ => {
+                let mut session = Record::parse(&json)?.session()?;
+                // The document does not have it: its name does.
+                id.clone_into(&mut session.key_id);
+                Kept {
+                    session: Arc::new(session),
+                    json,
+                    seen: now,
+                    written: None,
+                    ends: None,
+                }
+            }
         };
         let kept = Arc::new(kept);
         self.remembered

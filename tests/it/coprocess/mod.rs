@@ -5,6 +5,7 @@ pub(crate) mod auth;
 pub(crate) mod bodies;
 pub(crate) mod edits;
 pub(crate) mod events;
+pub(crate) mod extractor;
 pub(crate) mod fail_closed;
 pub(crate) mod failures;
 pub(crate) mod faults;
@@ -110,6 +111,21 @@ macro_rules! scenarios {
             hashes_are_listed_and_asked_for_only_where_that_is_allowed,
             sessions_end_with_their_lifetime,
             another_identity_leaves_no_session,
+        ]);
+        scenarios!($driver, extractor: [
+            every_combination_spares_the_plugin_the_second_call,
+            a_hit_brings_back_every_field,
+            what_has_no_id_is_refused_before_the_plugin,
+            a_session_without_a_deadline_to_come_asks_the_plugin_again,
+            a_token_is_not_needed_where_the_session_is_filled_in,
+            a_deleted_session_is_asked_for_again,
+            a_session_says_no_without_the_plugin_too,
+            ids_have_the_form_of_the_hash_function,
+            bodies_go_on_to_the_byte,
+            a_long_body_is_searched_as_well,
+            settings_that_cannot_work_refuse_their_api_only,
+            an_extractor_without_a_plugin_has_no_effect,
+            a_broken_plugin_is_not_spared,
         ]);
         scenarios!($driver, bodies: [
             a_body_over_the_limit_is_refused_before_the_upstream_sees_it,

@@ -26,7 +26,7 @@ pub(crate) fn admin(gateway: &Gateway, method: &str, path: &str) -> Response {
 }
 
 /// The stored session, or nothing where there is none.
-fn stored(gateway: &Gateway, token: &str) -> Option<Value> {
+pub(crate) fn stored(gateway: &Gateway, token: &str) -> Option<Value> {
     let response = gateway.admin(&format!("/tyk/keys/{token}"));
     match response.status {
         200 => Some(response.json()),
@@ -40,7 +40,7 @@ fn stored(gateway: &Gateway, token: &str) -> Option<Value> {
 }
 
 /// Every field that a plugin can set, as the fixture understands it.
-fn every_field() -> Value {
+pub(crate) fn every_field() -> Value {
     json!({
         "last_check": 1, "allowance": 2.5, "rate": 3, "per": 4.5, "expires": FUTURE,
         "quota_max": 100, "quota_renews": 7, "quota_remaining": 8, "quota_renewal_rate": 9,
@@ -57,7 +57,7 @@ fn every_field() -> Value {
 }
 
 /// What later hooks see of it.
-fn assert_shown(seen: &Value, token: &str, key_id: &str) {
+pub(crate) fn assert_shown(seen: &Value, token: &str, key_id: &str) {
     let mut expected = every_field();
     for (name, value) in [
         ("access_rights", json!({"api": "api"})),
@@ -90,7 +90,7 @@ fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-fn names_to_show() -> String {
+pub(crate) fn names_to_show() -> String {
     let fields = every_field();
     let names: Vec<_> = fields.as_object().unwrap().keys().cloned().collect();
     format!("{},key_id,org_id", names.join(","))
