@@ -67,7 +67,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     };
     let gateway = Gateway::build(config, &registry, purpose)?;
     let healthy = gateway.is_healthy() && warnings.is_empty();
-    if arguments.strict && !healthy {
+    if arguments.strict && (!healthy || gateway.has_warnings()) {
         return Err("--strict: there were warnings or errors, see above".into());
     }
     if purpose == Purpose::Check {

@@ -41,6 +41,16 @@ pub struct Config {
     pub app_path: PathBuf,
     /// Folder of plugins that are not in a bundle: `<middleware_path>/<driver>/`.
     pub middleware_path: PathBuf,
+    /// Whether bundles are downloaded.
+    pub enable_bundle_downloader: bool,
+    /// Where bundles are: a URL of the scheme `http`, `https` or `file`.
+    pub bundle_base_url: String,
+    /// Do not check the certificate of an HTTPS server of bundles.
+    pub bundle_insecure_skip_verify: bool,
+    /// PEM file of the key that bundles have to be signed with; empty accepts them unsigned.
+    pub public_key_path: PathBuf,
+    /// Do not verify bundles that are on the disk already.
+    pub skip_verify_existing_plugin_bundle: bool,
     /// `debug`, `info`, `warn` or `error`.
     pub log_level: String,
     /// Data-plane threads; 0 means one per core.
@@ -157,6 +167,11 @@ impl Default for Config {
             control_api_port: 0,
             app_path: "apps".into(),
             middleware_path: "middleware".into(),
+            enable_bundle_downloader: false,
+            bundle_base_url: String::new(),
+            bundle_insecure_skip_verify: false,
+            public_key_path: PathBuf::new(),
+            skip_verify_existing_plugin_bundle: false,
             log_level: "info".into(),
             workers: 0,
             proxy_default_timeout: 30,

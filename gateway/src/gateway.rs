@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::admin::{self, Control};
 use crate::api::loader::{Drivers, Loader};
 use crate::api::reload::Reloader;
+use crate::bundle::Bundles;
 use crate::config::Config;
 use crate::coprocess::{Driver, host::GatewayHost};
 use crate::events;
@@ -89,6 +90,7 @@ impl Gateway {
         ffi::install_host(Arc::clone(&host));
         let (drivers, languages) = start_languages(&config, registry, &host);
         let reloader = Reloader::start(Loader {
+            bundles: Bundles::new(&config, control_runtime.handle().clone()),
             config: Arc::clone(&config),
             drivers,
             sessions: Arc::clone(&sessions),
@@ -113,6 +115,11 @@ impl Gateway {
     pub fn is_healthy(&self) -> bool {
         let table = self.control.reloader.table().load();
         table.is_healthy() && table.has_all_event_handlers() && self.has_event_handlers
+    }
+
+    /// Whether all of it is served as it should be.
+    pub fn has_warnings(&self) -> bool {
+        !self.control.reloader.table().load().warnings().is_empty()
     }
 
     /// Listens, serves until a signal ends it, and drains.

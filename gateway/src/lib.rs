@@ -14,6 +14,7 @@ pub mod cli;
 
 pub mod admin;
 pub mod api;
+pub mod bundle;
 pub mod chain;
 pub mod config;
 pub mod coprocess;

@@ -1,7 +1,7 @@
 //! The files of a plugin: read once, as text, with the module names that `require` knows.
 
 use std::fs;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use coprocess_core::{LoadError, PluginSource};
 
@@ -22,12 +22,23 @@ pub(crate) struct SourceFile {
 /// Reads the `.lua` files of a source, in its order. A file that cannot be used is an error
 /// of its own beside the others.
 pub(crate) fn read(source: &PluginSource) -> Vec<Result<SourceFile, LoadError>> {
-    source
-        .files
-        .iter()
-        .filter(|file| file.extension().is_some_and(|ending| ending == "lua"))
-        .map(|file| read_file(&source.root, file))
-        .collect()
+    let is_lua = |file: &&PathBuf| file.extension().is_some_and(|ending| ending == "lua");
+    let lua = source.files.iter().filter(is_lua);
+    let mut files: Vec<_> = lua.map(|file| read_file(&source.root, file)).collect();
+    bring_vendored(&mut files);
+    files
+}
+
+/// A file below `vendor` is required without that, unless the plugin has one of its own that
+/// is called so.
+fn bring_vendored(files: &mut [Result<SourceFile, LoadError>]) {
+    let own: Vec<String> = files.iter().flatten().map(|f| f.module.clone()).collect();
+    for file in files.iter_mut().flatten() {
+        let short = file.module.strip_prefix("vendor.").map(str::to_owned);
+        if let Some(short) = short.filter(|short| !own.contains(short)) {
+            file.module = short;
+        }
+    }
 }
 
 fn read_file(root: &Path, file: &Path) -> Result<SourceFile, LoadError> {
@@ -91,6 +102,23 @@ mod tests {
         ] {
             assert_eq!(module_name(Path::new(file)), module);
         }
+    }
+
+    #[test]
+    fn vendored_modules_give_way_to_own_ones() {
+        let mut files: Vec<_> = ["vendor.a", "vendor.b.c", "a"]
+            .into_iter()
+            .map(|module| {
+                Ok(SourceFile {
+                    name: module.to_owned(),
+                    module: module.to_owned(),
+                    text: Vec::new(),
+                })
+            })
+            .collect();
+        bring_vendored(&mut files);
+        let modules: Vec<_> = files.iter().flatten().map(|file| &*file.module).collect();
+        assert_eq!(modules, ["vendor.a", "b.c", "a"]);
     }
 
     #[test]

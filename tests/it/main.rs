@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod bundle;
 mod edge;
 mod events;
 mod languages;

@@ -211,7 +211,7 @@ impl GatewayBuilder {
         Gateway {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             child,
-            folder: self.folder,
+            builder: Some(self),
             log,
         }
     }
@@ -232,7 +232,8 @@ pub struct Ended {
 pub struct Gateway {
     address: SocketAddr,
     child: Child,
-    folder: TempDir,
+    /// There until it starts the next one.
+    builder: Option<GatewayBuilder>,
     log: Log,
 }
 
@@ -240,7 +241,7 @@ impl Gateway {
     /// Its folder, which is its working directory too.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.builder.as_ref().unwrap().folder()
     }
 
     /// Where it listens.
@@ -342,7 +343,7 @@ impl Gateway {
 
     /// Writes or replaces a file below the gateway's folder.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
-        write(self.folder.path(), path, content);
+        write(self.folder(), path, content);
     }
 
     /// Writes or replaces an API definition; a reload makes it known.
@@ -352,7 +353,16 @@ impl Gateway {
 
     /// Removes an API definition; a reload makes it known.
     pub fn remove_api(&self, id: &str) {
-        fs::remove_file(self.folder.path().join(format!("apps/{id}.json"))).unwrap();
+        fs::remove_file(self.folder().join(format!("apps/{id}.json"))).unwrap();
+    }
+
+    /// Kills the process and starts another one in the same folder.
+    #[must_use]
+    #[track_caller]
+    pub fn restart(mut self) -> Self {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.builder.take().unwrap().start()
     }
 
     /// Whether the process still runs.

@@ -14,6 +14,7 @@
     reason = "the harness runs in tests only: a failed unwrap is a failed test with a backtrace"
 )]
 
+pub mod bundle;
 pub mod client;
 pub mod connection;
 pub mod definition;
@@ -27,6 +28,7 @@ pub mod receiver;
 pub mod upstream;
 pub mod wait;
 
+pub use bundle::{Bundle, BundleServer};
 pub use client::{Client, Failure};
 pub use connection::Connection;
 pub use definition::Definition;

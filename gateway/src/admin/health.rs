@@ -10,8 +10,10 @@ use crate::telemetry;
 
 /// `GET /hello`: always 200 while the process lives.
 pub(super) async fn hello(State(control): State<Control>) -> Response {
+    let table = control.reloader.table().load();
+    let all_well = table.is_healthy() && table.warnings().is_empty();
     let stored = control.store.health();
-    let status = match (&stored, control.reloader.table().load().is_healthy()) {
+    let status = match (&stored, all_well) {
         (Err(_), _) => "fail",
         (Ok(()), false) => "warn",
         (Ok(()), true) => "pass",
@@ -30,12 +32,18 @@ pub(super) async fn hello(State(control): State<Control>) -> Response {
 }
 
 /// `GET /ready`: 503 with the reasons while the store is away, or an API is missing or
-/// refuses its requests.
+/// refuses its requests. What serves, but not as it should, is a warning: it must not take
+/// the gateway out of rotation.
 pub(super) async fn ready(State(control): State<Control>) -> Response {
     let table = control.reloader.table().load();
     let stored = control.store.health();
+    let warnings = table.warnings();
     if table.is_healthy() && stored.is_ok() {
-        return axum::Json(json!({"status": "pass"})).into_response();
+        let body = match warnings.as_slice() {
+            [] => json!({"status": "pass"}),
+            warnings => json!({"status": "warn", "warnings": warnings}),
+        };
+        return axum::Json(body).into_response();
     }
     let mut reasons = table.problems.clone();
     reasons.extend(stored.err().map(|error| error.to_string()));
@@ -54,6 +62,6 @@ pub(super) async fn ready(State(control): State<Control>) -> Response {
             }
         }
     }
-    let body = axum::Json(json!({"status": "fail", "reasons": reasons}));
+    let body = axum::Json(json!({"status": "fail", "reasons": reasons, "warnings": warnings}));
     (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
 }

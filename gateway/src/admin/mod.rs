@@ -105,13 +105,17 @@ async fn reload(State(control): State<Control>, Query(options): Query<ReloadOpti
 async fn plugins(State(control): State<Control>, Path(id): Path<String>) -> Response {
     let table = control.reloader.table().load();
     match table.apis.get(&id) {
-        Some(api) => axum::Json(json!({
-            "api_id": api.id,
-            "refused": api.refused,
-            "hooks": api.hooks,
-            "event_handlers": api.event_handlers,
-        }))
-        .into_response(),
+        Some(api) => {
+            let bundle = api.bundle.as_ref().map(|used| used.report());
+            axum::Json(json!({
+                "api_id": api.id,
+                "refused": api.refused,
+                "bundle": bundle,
+                "hooks": api.hooks,
+                "event_handlers": api.event_handlers,
+            }))
+            .into_response()
+        }
         None => error(StatusCode::NOT_FOUND, "API not found"),
     }
 }

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use coprocess_core::Spec;
 
 use super::plugins::{HookResolver, driver_of};
+use crate::bundle::Bundle;
 use crate::definition::ApiDefinition;
 use crate::events::{ApiEvents, Events, Function, HandlerReport, PluginHandler, PluginMeta};
 
 /// The API's events, and how its handlers fared.
 pub(super) fn make(
     definition: &ApiDefinition,
+    bundle: Option<&Bundle>,
     spec: &Arc<Spec>,
     events: &Events,
     resolver: &mut HookResolver<'_>,
 ) -> (ApiEvents, Vec<HandlerReport>) {
     let mut find = |settings: &PluginMeta| {
-        let function = function(definition, resolver, settings)?;
+        let function = function(definition, bundle, resolver, settings)?;
         Ok(PluginHandler::new(function, Arc::clone(spec)))
     };
     let maker = events.maker(Some(&definition.api_id));
@@ -26,6 +28,7 @@ pub(super) fn make(
 
 fn function(
     definition: &ApiDefinition,
+    bundle: Option<&Bundle>,
     resolver: &mut HookResolver<'_>,
     settings: &PluginMeta,
 ) -> Result<Function, String> {
@@ -34,7 +37,7 @@ fn function(
         .map_err(|broken| format!("no plugin driver is available: {}", broken.reason()))?;
     Ok(Function {
         name: settings.name.as_str().into(),
-        hook: resolver.event_handler(&driver, &settings.name)?,
+        hook: resolver.event_handler(&driver, bundle, &settings.name)?,
         driver: driver.name,
         language: driver.language,
         time_limit: resolver.time_limit(),

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 pub use super::plugins::Drivers;
 use super::plugins::HookResolver;
 use super::{Api, ApiTable, HookReport, event_handlers};
+use crate::bundle::{self, Bundle, Bundles, Found, InUse};
 use crate::chain::Chain;
 use crate::config::Config;
 use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
@@ -25,9 +26,6 @@ use crate::session::Sessions;
 use crate::session::lifetime::Lifetime;
 use crate::upstream::target::Target;
 
-/// MD5 of the empty text: the hash of no bundle.
-const NO_BUNDLE_HASH: &str = "d41d8cd98f00b204e9800998ecf8427e";
-
 /// Loads tables of APIs.
 pub struct Loader {
     /// The process configuration.
@@ -38,6 +36,8 @@ pub struct Loader {
     pub sessions: Arc<Sessions>,
     /// Where events go.
     pub events: Events,
+    /// The bundles, which outlive one load.
+    pub bundles: Bundles,
 }
 
 /// A definition as it was read.
@@ -59,8 +59,10 @@ impl Loader {
                 self.config.app_path.display()
             )
         })?;
-        for file in files {
-            match read(&file).and_then(|read| self.build(read, &mut resolver)) {
+        let read: Vec<_> = files.iter().map(|file| (file, read(file))).collect();
+        let found = self.get_bundles(&read);
+        for (file, read) in read {
+            match read.and_then(|read| self.build(read, &found, &mut resolver)) {
                 Ok(api) => {
                     if let Err(problem) = add(&mut table, api) {
                         table
@@ -78,7 +80,26 @@ impl Loader {
         Ok(table)
     }
 
-    fn build(&self, read: Read, resolver: &mut HookResolver<'_>) -> Result<Api, String> {
+    /// Gets the bundles that definitions name. Those that none names are forgotten, unless
+    /// a definition cannot be read: it may be one that does.
+    fn get_bundles(&self, read: &[(&PathBuf, Result<Read, String>)]) -> Found {
+        let definitions = read.iter().filter_map(|(_, read)| read.as_ref().ok());
+        let names = definitions.filter_map(|read| read.definition.bundle());
+        let found = self.bundles.refresh(names.map(str::to_owned).collect());
+        if read.iter().all(|(_, read)| read.is_ok()) {
+            self.bundles.retain(&found);
+        }
+        found
+    }
+
+    fn build(
+        &self,
+        mut read: Read,
+        found: &Found,
+        resolver: &mut HookResolver<'_>,
+    ) -> Result<Api, String> {
+        let bundle = take_bundle(&mut read, found)?;
+        let used = bundle.as_ref().map(|used| &*used.bundle);
         let definition = &read.definition;
         let target = Target::parse(&definition.proxy.target_url)
             .map_err(|error| format!("API `{}`: proxy.{error}", definition.api_id))?;
@@ -91,6 +112,7 @@ impl Loader {
             loader: self,
             definition,
             extractor: extractor.ok().flatten(),
+            bundle: used,
             resolver,
             reports: Vec::new(),
         };
@@ -103,7 +125,7 @@ impl Loader {
         let hooks = steps.reports;
         let spec = Arc::new(spec(definition));
         let (events, event_handlers) =
-            event_handlers::make(definition, &spec, &self.events, resolver);
+            event_handlers::make(definition, used, &spec, &self.events, resolver);
         Ok(Api {
             id: definition.api_id.clone(),
             name: definition.name.clone(),
@@ -117,6 +139,7 @@ impl Loader {
             hooks,
             events,
             event_handlers,
+            bundle,
             refused,
             limits_told: AtomicBool::new(false),
         })
@@ -128,6 +151,7 @@ struct Steps<'a, 'b> {
     loader: &'a Loader,
     extractor: Option<Arc<IdExtractor>>,
     definition: &'a ApiDefinition,
+    bundle: Option<&'a Bundle>,
     resolver: &'a mut HookResolver<'b>,
     reports: Vec<HookReport>,
 }
@@ -218,10 +242,10 @@ impl Steps<'_, '_> {
     }
 
     fn step(&mut self, entry: &HookEntry, hook_type: HookType) -> HookStep {
-        let middleware = &self.definition.custom_middleware;
+        let (api, middleware) = (&self.definition.api_id, &self.definition.custom_middleware);
         let step = self
             .resolver
-            .step(&self.definition.api_id, middleware, entry, hook_type);
+            .step(api, self.bundle, middleware, entry, hook_type);
         self.reports.push(HookReport {
             hook: hook_type.as_str(),
             name: entry.name.clone(),
@@ -267,15 +291,28 @@ fn read(file: &Path) -> Result<Read, String> {
     })
 }
 
+/// The bundle of an API, whose hooks take the place of the definition's own.
+fn take_bundle(read: &mut Read, found: &Found) -> Result<Option<InUse>, String> {
+    let definition = &mut read.definition;
+    let Some(name) = definition.bundle() else {
+        return Ok(None);
+    };
+    let used = match &found[name] {
+        Ok(used) => used.clone(),
+        Err(error) => return Err(format!("API `{}`: {error}", definition.api_id)),
+    };
+    let manifest = &used.bundle.manifest;
+    definition.custom_middleware = manifest.custom_middleware.clone();
+    let protective = manifest.protective.iter();
+    let protective = protective.map(|key| format!("{key} (in the bundle's manifest.json)"));
+    read.protective.extend(protective);
+    Ok(Some(used))
+}
+
 /// Why an API must not serve although its definition can be read.
 fn refusal(read: &Read) -> Option<String> {
     let definition = &read.definition;
     let mut keys = read.protective.clone();
-    if !definition.custom_middleware_bundle.is_empty()
-        && !definition.custom_middleware_bundle_disabled
-    {
-        keys.push("custom_middleware_bundle".into());
-    }
     let versions = &definition.version_data.versions;
     if !definition.version_data.not_versioned && !versions.is_empty() {
         keys.push("version_data.not_versioned = false".into());
@@ -323,7 +360,7 @@ fn spec(definition: &ApiDefinition) -> Spec {
     Spec {
         org_id: definition.org_id.clone(),
         api_id: definition.api_id.clone(),
-        bundle_hash: NO_BUNDLE_HASH.into(),
+        bundle_hash: bundle::hash_of_name(&definition.custom_middleware_bundle),
         config_data: shown.then(|| {
             serde_json::to_string(&definition.config_data).expect("what was JSON is JSON")
         }),

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use coprocess_core::Spec;
 
+use crate::bundle::InUse;
 use crate::chain::Chain;
 use crate::coprocess::HookStep;
 use crate::events::{ApiEvents, HandlerReport};
@@ -43,6 +44,8 @@ pub struct Api {
     pub events: ApiEvents,
     /// How its event handlers fared when it was loaded.
     pub event_handlers: Vec<HandlerReport>,
+    /// The bundle that its hooks are from; it stays on the disk as long as this is held.
+    pub bundle: Option<InUse>,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
     /// The log has said that rates and quotas of sessions are not enforced.
@@ -100,5 +103,17 @@ impl ApiTable {
     /// Whether everything that was asked for is served.
     pub fn is_healthy(&self) -> bool {
         self.problems.is_empty() && self.apis.values().all(|api| api.is_healthy())
+    }
+
+    /// What is served, but not as it should be; one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let stale = |api: &Arc<Api>| {
+            let used = api.bundle.as_ref()?;
+            let (id, bundle, reason) = (&api.id, &used.bundle.name, used.stale.as_ref()?);
+            Some(format!(
+                "API `{id}`: bundle `{bundle}`: its last good version serves: {reason}"
+            ))
+        };
+        self.apis.values().filter_map(stale).collect()
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use coprocess_core::{Hook, HookType, Plugin, PluginSource, SourceKind};
 use tracing::{error, warn};
 
+use crate::bundle::Bundle;
 use crate::config::Config;
 use crate::coprocess::{Broken, CallSettings, Driver, HookCall, HookStep};
 use crate::definition::{CustomMiddleware, HookEntry};
@@ -21,11 +22,14 @@ pub struct Drivers {
     pub down: Vec<(&'static str, String)>,
 }
 
+/// The folder of the bundle, if the code is in one, and the driver.
+type CodeKey = (Option<PathBuf>, Arc<str>);
+
 /// Resolves the hook entries of one load. Code that several APIs share is loaded once.
 pub(super) struct HookResolver<'a> {
     config: &'a Config,
     drivers: &'a Drivers,
-    directories: HashMap<Arc<str>, Result<Arc<dyn Plugin>, String>>,
+    loaded: HashMap<CodeKey, Result<Arc<dyn Plugin>, String>>,
     event_folders: HashMap<Arc<str>, Result<Arc<dyn Plugin>, String>>,
 }
 
@@ -37,7 +41,7 @@ impl<'a> HookResolver<'a> {
         Self {
             config,
             drivers,
-            directories: HashMap::new(),
+            loaded: HashMap::new(),
             event_folders: HashMap::new(),
         }
     }
@@ -46,12 +50,13 @@ impl<'a> HookResolver<'a> {
     pub(super) fn step(
         &mut self,
         api: &str,
+        bundle: Option<&Bundle>,
         middleware: &CustomMiddleware,
         entry: &HookEntry,
         hook_type: HookType,
     ) -> HookStep {
         let driver: Arc<str> = driver_of(&entry.driver, middleware).into();
-        let state = self.resolve(&driver, entry, hook_type);
+        let state = self.resolve(&driver, bundle, entry, hook_type);
         if let Err(broken) = &state {
             let (hook, name, driver) = (hook_type.as_str(), &*entry.name, &*driver);
             error!(
@@ -83,9 +88,14 @@ impl<'a> HookResolver<'a> {
 
     /// The function that handles events: of the API's own plugin source, or else of the
     /// folder that all APIs share.
-    pub(super) fn event_handler(&mut self, driver: &Driver, name: &str) -> Result<Hook, String> {
+    pub(super) fn event_handler(
+        &mut self,
+        driver: &Driver,
+        bundle: Option<&Bundle>,
+        name: &str,
+    ) -> Result<Hook, String> {
         let find = |plugin: Arc<dyn Plugin>| plugin.event_handler(name).map_err(|e| e.to_string());
-        let own = self.directory(driver).and_then(find);
+        let own = self.plugin(bundle, driver).and_then(find);
         let Err(reason) = own else { return own };
         match self.event_folder(driver) {
             None => Err(reason),
@@ -118,11 +128,12 @@ impl<'a> HookResolver<'a> {
     fn resolve(
         &mut self,
         driver: &str,
+        bundle: Option<&Bundle>,
         entry: &HookEntry,
         hook_type: HookType,
     ) -> Result<HookCall, Broken> {
         let found = self.driver(driver)?;
-        let plugin = self.directory(&found).map_err(Broken::Code)?;
+        let plugin = self.plugin(bundle, &found).map_err(Broken::Code)?;
         let hook = plugin.hook(&entry.name, hook_type).map_err(|error| {
             let mut reason = error.to_string();
             for problem in plugin.problems() {
@@ -172,13 +183,23 @@ impl<'a> HookResolver<'a> {
         }))
     }
 
-    fn directory(&mut self, driver: &Driver) -> Result<Arc<dyn Plugin>, String> {
-        if let Some(loaded) = self.directories.get(&driver.name) {
+    fn plugin(
+        &mut self,
+        bundle: Option<&Bundle>,
+        driver: &Driver,
+    ) -> Result<Arc<dyn Plugin>, String> {
+        let key = (
+            bundle.map(|bundle| bundle.root.clone()),
+            Arc::clone(&driver.name),
+        );
+        if let Some(loaded) = self.loaded.get(&key) {
             return loaded.clone();
         }
-        let loaded = load_directory(&self.config.middleware_path.join(&*driver.name), driver);
-        self.directories
-            .insert(Arc::clone(&driver.name), loaded.clone());
+        let loaded = match bundle {
+            Some(bundle) => bundle.plugin(&driver.name, || load_bundle(bundle, driver)),
+            None => load_directory(&self.config.middleware_path.join(&*driver.name), driver),
+        };
+        self.loaded.insert(key, loaded.clone());
         loaded
     }
 }
@@ -190,6 +211,19 @@ pub(super) fn driver_of<'a>(own: &'a str, middleware: &'a CustomMiddleware) -> &
     } else {
         own
     }
+}
+
+fn load_bundle(bundle: &Bundle, driver: &Driver) -> Result<Arc<dyn Plugin>, String> {
+    let source = PluginSource {
+        name: bundle.name.clone(),
+        root: bundle
+            .root
+            .canonicalize()
+            .map_err(|error| format!("{}: {error}", bundle.root.display()))?,
+        files: bundle.manifest.files.clone(),
+        kind: SourceKind::Bundle,
+    };
+    load(&source, driver)
 }
 
 fn load_directory(root: &Path, driver: &Driver) -> Result<Arc<dyn Plugin>, String> {
@@ -206,9 +240,13 @@ fn load_directory(root: &Path, driver: &Driver) -> Result<Arc<dyn Plugin>, Strin
         files,
         kind: SourceKind::Directory,
     };
+    load(&source, driver)
+}
+
+fn load(source: &PluginSource, driver: &Driver) -> Result<Arc<dyn Plugin>, String> {
     let plugin = driver
         .language
-        .load(&source)
+        .load(source)
         .map_err(|error| error.to_string())?;
     for problem in plugin.problems() {
         warn!(

@@ -55,6 +55,15 @@ pub struct ApiDefinition {
     pub config_data_disabled: bool,
 }
 
+impl ApiDefinition {
+    /// The name of the bundle that it uses.
+    pub fn bundle(&self) -> Option<&str> {
+        let used =
+            !self.custom_middleware_bundle.is_empty() && !self.custom_middleware_bundle_disabled;
+        used.then_some(self.custom_middleware_bundle.as_str())
+    }
+}
+
 /// `auth`
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]

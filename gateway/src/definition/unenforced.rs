@@ -90,7 +90,6 @@ pub fn sort(raw: &Value, unread: &[String]) -> Unenforced {
 
 /// Whether the gateway reads `key`: it or one of its parents is not among the unread.
 fn is_read(key: &str, unread: &[String]) -> bool {
-    // Bundles are read and refused by the loader, which has more to say about them.
     !unread.iter().any(|unread| {
         key == unread
             || key

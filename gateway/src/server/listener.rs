@@ -79,7 +79,7 @@ pub(super) async fn serve(
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            _ = sweep.tick() => worker.upstream.sweep(),
+            _ = sweep.tick() => worker.sweep(),
             _ = connections.join_next(), if !connections.is_empty() => {}
             _ = stopped.changed() => break,
         }

@@ -80,6 +80,13 @@ impl Worker {
         }
     }
 
+    /// Lets go of what nobody uses: connections that were idle for long, and the table that
+    /// a reload has replaced, with all its plugins. Without requests nothing else would.
+    pub(super) fn sweep(&self) {
+        self.upstream.sweep();
+        let _newest = self.table.borrow_mut().load();
+    }
+
     /// Answers a request. Every failure becomes an answer here, and only here.
     ///
     /// What needs no waiting is done before there is a future: a future is as large as all

@@ -3,6 +3,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod bodies;
+pub(crate) mod bundles;
 pub(crate) mod edits;
 pub(crate) mod events;
 pub(crate) mod extractor;
@@ -200,6 +201,17 @@ macro_rules! scenarios {
             code_broken_by_an_edit_refuses_its_api_only,
             requests_in_hooks_finish_on_sigterm,
             sigint_is_the_gateways_also_with_plugins,
+        ]);
+        scenarios!($driver, bundles: [
+            files_of_a_bundle_find_each_other,
+            a_manifest_takes_the_place_of_the_definitions_hooks,
+            the_entry_of_a_bundle_need_not_be_called_middleware,
+            code_that_did_not_change_is_not_loaded_again,
+            a_bundle_whose_code_fails_refuses_its_api_only,
+            a_bundle_is_refused_while_plugins_are_off,
+            a_manifest_may_set_limits_hook_by_hook,
+            the_last_good_version_serves_and_is_told,
+            a_hundred_reloads_under_load_leave_nothing_behind,
         ]);
         scenarios!($driver, seed: [
             the_first_plugin_is_seen_at_the_upstream,
