@@ -115,6 +115,25 @@ impl Bundle {
         }
     }
 
+    /// What an author has in a folder: the files that its manifest lists, and its hooks.
+    #[must_use]
+    #[track_caller]
+    pub fn of_folder(folder: &Path) -> Self {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let manifest: Value = serde_json::from_slice(&read("manifest.json")).unwrap();
+        let names = manifest["file_list"].as_array().unwrap().iter();
+        Self {
+            files: names
+                .map(|name| name.as_str().unwrap())
+                .map(|name| (name.to_owned(), read(name)))
+                .collect(),
+            hooks: manifest["custom_middleware"].as_object().unwrap().clone(),
+        }
+    }
+
     /// Adds a file.
     #[must_use]
     pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {

@@ -76,7 +76,12 @@ pub(crate) fn bearer_tokens_open_an_api_and_leave_a_session(driver: Driver) {
         let request = Request::get("/api/tea").header("Authorization", value);
         example.gateway.send(&request)
     };
-    for wrong in ["Bearer token-of-eve", "Basic token-of-ada", "Bearer", "Bearer  "] {
+    for wrong in [
+        "Bearer token-of-eve",
+        "Basic token-of-ada",
+        "Bearer",
+        "Bearer  ",
+    ] {
         let refused = call(wrong);
         refused.assert_error(401, "A bearer token is required");
         let challenge = Some("Bearer realm=\"api\"");
@@ -108,7 +113,11 @@ pub(crate) fn bots_are_refused_and_people_are_not(driver: Driver) {
         ("/api/tea", "curl/8.0", "60"),
     ] {
         assert_eq!(call(path, agent).status, 200, "{agent}");
-        assert_eq!(example.seen().header("X-Bot-Score"), Some(points), "{agent}");
+        assert_eq!(
+            example.seen().header("X-Bot-Score"),
+            Some(points),
+            "{agent}"
+        );
     }
     for (path, agent, points) in [
         ("/api/tea", "", 80),
@@ -120,7 +129,9 @@ pub(crate) fn bots_are_refused_and_people_are_not(driver: Driver) {
         assert_eq!(content_type, Some("application/problem+json"));
         assert_eq!(refused.json()["score"], points);
     }
-    example.gateway.wait_for_log_with(&["bots:BotRefused", "127.0.0.1"]);
+    example
+        .gateway
+        .wait_for_log_with(&["bots:BotRefused", "127.0.0.1"]);
     assert_eq!(example.upstream.received().len(), 3);
 }
 
@@ -139,7 +150,11 @@ pub(crate) fn one_id_goes_all_the_way_and_back(driver: Driver) {
         id
     };
     assert_eq!(call(Some("from-the-client_1.0")), "from-the-client_1.0");
-    let made = [call(None), call(Some("short")), call(Some("not usable, as it is"))];
+    let made = [
+        call(None),
+        call(Some("short")),
+        call(Some("not usable, as it is")),
+    ];
     for id in &made {
         let is_hex = id.bytes().all(|byte| byte.is_ascii_hexdigit());
         assert!(id.len() == 32 && is_hex, "{id}");
@@ -157,7 +172,10 @@ pub(crate) fn bodies_are_masked_and_framed(driver: Driver) {
         "id": 7, "note": "schön", "price": 1.5, "paid": true, "coupon": null, "gifts": [],
         "payments": [{"card_number": "4111111111111111"}, {"card_number": 4_222_222_222_222_i64}],
     });
-    let sent = send("application/json; charset=utf-8", order.to_string().as_bytes());
+    let sent = send(
+        "application/json; charset=utf-8",
+        order.to_string().as_bytes(),
+    );
     assert_eq!(sent.status, 200);
     let mut masked = order;
     masked["payments"][0]["card_number"] = "************1111".into();
@@ -170,7 +188,10 @@ pub(crate) fn bodies_are_masked_and_framed(driver: Driver) {
     let upload: Vec<u8> = (0..100_000_u32).map(|n| (n * 7 % 256) as u8).collect();
     assert_eq!(send("application/octet-stream", &upload).status, 200);
     let seen = example.seen();
-    assert_eq!(seen.header("Content-Type"), Some("application/x-framed-upload"));
+    assert_eq!(
+        seen.header("Content-Type"),
+        Some("application/x-framed-upload")
+    );
     let number = |at: usize| u32::from_be_bytes(seen.body[at..at + 4].try_into().unwrap());
     assert_eq!(&seen.body[..4], b"UPL1");
     assert_eq!(number(4) as usize, upload.len());
@@ -191,7 +212,9 @@ pub(crate) fn every_cookie_gets_its_flags(driver: Driver) {
     let cookies = "HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\nX-Kept: yes\r\n\
         Set-Cookie: debug_trace=on\r\nSet-Cookie: b=2; secure; SameSite=Strict\r\n\
         Content-Length: 5\r\n\r\nhello";
-    let example = Example::start_with(driver, "cookie_flags", Upstream::replying(cookies), |api| api);
+    let example = Example::start_with(driver, "cookie_flags", Upstream::replying(cookies), |api| {
+        api
+    });
     let answer = example.gateway.get("/api/");
     assert_eq!(
         answer.header_values("Set-Cookie"),
@@ -200,7 +223,10 @@ pub(crate) fn every_cookie_gets_its_flags(driver: Driver) {
             "b=2; secure; SameSite=Strict; HttpOnly"
         ]
     );
-    assert_eq!((answer.header("X-Kept"), &*answer.text()), (Some("yes"), "hello"));
+    assert_eq!(
+        (answer.header("X-Kept"), &*answer.text()),
+        (Some("yes"), "hello")
+    );
     let plain = response(200, "text/plain", b"hello");
     let example = Example::start_with(driver, "cookie_flags", Upstream::replying(plain), |api| api);
     assert_eq!(example.gateway.get("/api/").header("Set-Cookie"), None);

@@ -6,6 +6,7 @@ pub(crate) mod bodies;
 pub(crate) mod bundles;
 pub(crate) mod edits;
 pub(crate) mod events;
+pub(crate) mod examples;
 pub(crate) mod extractor;
 pub(crate) mod fail_closed;
 pub(crate) mod failures;
@@ -212,6 +213,13 @@ macro_rules! scenarios {
             a_manifest_may_set_limits_hook_by_hook,
             the_last_good_version_serves_and_is_told,
             a_hundred_reloads_under_load_leave_nothing_behind,
+        ]);
+        scenarios!($driver, examples: [
+            bearer_tokens_open_an_api_and_leave_a_session,
+            bots_are_refused_and_people_are_not,
+            one_id_goes_all_the_way_and_back,
+            bodies_are_masked_and_framed,
+            every_cookie_gets_its_flags,
         ]);
         scenarios!($driver, seed: [
             the_first_plugin_is_seen_at_the_upstream,

@@ -1,6 +1,8 @@
 -- Bodies on their way up: card numbers leave JSON, uploads get a header with a checksum.
 
-local cjson = require("cjson")
+-- Settings of its own: an empty JSON array has to stay one, and not become an object.
+local cjson = require("cjson").new()
+cjson.decode_array_with_array_mt(true)
 
 local magic = "UPL1"
 
