@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use coprocess_core::{DispatchError, Object, Request, Response, Session, StringMap};
-use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -84,7 +84,7 @@ pub(crate) fn run_hook(
     // A Rust panic below Python becomes an exception there, which PyO3 turns into a panic
     // again here.
     contained(hook, || {
-        call(py, hook, object).map_err(|failure| match failure {
+        call(py, support, hook, object).map_err(|failure| match failure {
             Failure::Raised(error) => support.describe(py, &error),
             Failure::Shape(message) => message,
         })
@@ -112,7 +112,12 @@ fn contained<T>(hook: &PyHook, work: impl FnOnce() -> Result<T, String>) -> Resu
         .unwrap_or_else(|_| Err(format!("`{}`: panic in the host, see the log", hook.name())))
 }
 
-fn call(py: Python<'_>, hook: &PyHook, object: Object) -> Result<Object, Failure> {
+fn call(
+    py: Python<'_>,
+    support: &Support,
+    hook: &PyHook,
+    object: Object,
+) -> Result<Object, Failure> {
     let function = &hook.function;
     let had_session = object.session.is_some();
     let had_response = object.response.is_some();
@@ -136,7 +141,7 @@ fn call(py: Python<'_>, hook: &PyHook, object: Object) -> Result<Object, Failure
     if function.arity == 5 {
         views.response = Some(response_view(py, response.take())?);
     }
-    let result = awaited(views.invoke(function)?, function)?;
+    let result = awaited(support, views.invoke(function)?, hook, object.time_limit)?;
     views.check(function, &result)?;
     let changed = views.take_back(function, &result)?;
     Ok(Object {
@@ -201,30 +206,19 @@ fn metadata_field() -> &'static FieldInfo {
     &fields[usize::from(SESSION_METADATA) - 1]
 }
 
-/// The result of a hook that may be `async`: such a one is run up to its end, and may not
-/// wait for anything on the way, since there is no event loop.
+/// The result of a hook that may be `async`, which is run up to its end.
 fn awaited<'py>(
+    support: &Support,
     result: Bound<'py, PyAny>,
-    function: &Function,
-) -> Result<Bound<'py, PyAny>, Failure> {
-    if !function.is_async {
+    hook: &PyHook,
+    limit: Duration,
+) -> PyResult<Bound<'py, PyAny>> {
+    if !hook.function.is_async {
         return Ok(result);
     }
     let py = result.py();
-    match result.call_method1(pyo3::intern!(py, "send"), (py.None(),)) {
-        Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
-            Ok(error.value(py).getattr(pyo3::intern!(py, "value"))?)
-        }
-        Err(error) => Err(error.into()),
-        Ok(_) => {
-            result.call_method0("close")?;
-            Err(Failure::Shape(format!(
-                "async hook `{}` ({}) waited for something; hooks are not run by an event \
-                 loop, use blocking calls",
-                function.name, function.location
-            )))
-        }
-    }
+    let run = support.run_async.bind(py);
+    run.call1((result, limit.as_secs_f64()))
 }
 
 impl<'py> Views<'py> {
@@ -267,7 +261,13 @@ impl<'py> Views<'py> {
         };
         let got = result.get_type().name()?.to_string();
         let got = match result.cast::<PyTuple>() {
-            Ok(parts) => format!("a tuple of {}", parts.len()),
+            Ok(parts) => {
+                let types: PyResult<Vec<_>> = parts
+                    .iter()
+                    .map(|part| Ok(part.get_type().name()?.to_string()))
+                    .collect();
+                format!("a tuple of {} ({})", parts.len(), types?.join(", "))
+            }
             Err(_) if result.is_none() => "None".to_owned(),
             Err(_) => format!("{got} object"),
         };

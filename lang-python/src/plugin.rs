@@ -50,6 +50,8 @@ pub(crate) struct Function {
     pub(crate) may_wait: bool,
     /// `file:line`.
     pub(crate) location: String,
+    /// Why it cannot be called at all.
+    pub(crate) problem: Option<String>,
     pub(crate) stats: Stats,
 }
 
@@ -325,7 +327,16 @@ impl Load {
     }
 }
 
-type Described = (String, Py<PyAny>, usize, bool, bool, bool, String);
+type Described = (
+    String,
+    Py<PyAny>,
+    usize,
+    bool,
+    bool,
+    bool,
+    String,
+    Option<String>,
+);
 
 fn functions(
     py: Python<'_>,
@@ -334,7 +345,7 @@ fn functions(
 ) -> PyResult<Vec<Function>> {
     let found: Vec<Described> = handlers.call1(py, (module,))?.extract(py)?;
     let functions = found.into_iter().map(
-        |(name, callable, arity, is_event, is_async, may_wait, location)| Function {
+        |(name, callable, arity, is_event, is_async, may_wait, location, problem)| Function {
             name: name.into(),
             callable,
             arity,
@@ -342,6 +353,7 @@ fn functions(
             is_async,
             may_wait,
             location,
+            problem,
             stats: Stats::default(),
         },
     );
@@ -448,6 +460,12 @@ impl PyPlugin {
 
 impl Function {
     fn check_arity(&self) -> Result<(), LoadError> {
+        if let Some(problem) = &self.problem {
+            return Err(LoadError::BadHook {
+                name: self.name.to_string(),
+                reason: format!("{problem}, at {}", self.location),
+            });
+        }
         let expected = match (self.is_event, self.arity) {
             (true, 2) | (false, 3..=5) => return Ok(()),
             (true, _) => "an event handler takes 2 (event, spec)",

@@ -27,6 +27,8 @@ const MODULES: &[(&str, &str)] = &[
     ),
     ("gateway", include_str!("../python/gateway.py")),
     ("_tyk_waits", include_str!("../python/_tyk_waits.py")),
+    ("_tyk_loader", include_str!("../python/_tyk_loader.py")),
+    ("_tyk_async", include_str!("../python/_tyk_async.py")),
     ("_tyk_support", include_str!("../python/_tyk_support.py")),
 ];
 
@@ -36,6 +38,7 @@ pub(crate) struct Support {
     pub(crate) generation: Py<PyAny>,
     pub(crate) handlers: Py<PyAny>,
     pub(crate) run_event: Py<PyAny>,
+    pub(crate) run_async: Py<PyAny>,
     error_line: Py<PyAny>,
     describe: Py<PyAny>,
     stop: Py<PyAny>,
@@ -64,6 +67,7 @@ impl Support {
             generation: part("Generation")?,
             handlers: part("handlers")?,
             run_event: part("run_event")?,
+            run_async: part("run_async")?,
             error_line: part("error_line")?,
             describe: part("describe")?,
             stop: part("stop")?,

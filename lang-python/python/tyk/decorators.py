@@ -1,5 +1,6 @@
 """The decorators that make a function of a plugin a hook or an event handler."""
 
+import inspect
 from inspect import getfullargspec
 
 __all__ = [
@@ -18,14 +19,41 @@ class HandlerDecorator:
     """Keeps a function, and how many positional parameters it declares."""
 
     def __init__(self, f):
+        while isinstance(f, HandlerDecorator):
+            f = f.f
+        if isinstance(f, (staticmethod, classmethod)):
+            f = f.__func__
+        if inspect.isclass(f) or not callable(f):
+            raise TypeError(
+                "@%s goes on a function, not on %s"
+                % (type(self).__name__, "class %s" % f.__name__ if inspect.isclass(f) else repr(f))
+            )
         self.f = f
-        self.name = getattr(f, "__name__", type(f).__name__)
-        self.arg_count = len(getfullargspec(f)[0])
+        # Without one it goes by the name that it is assigned to.
+        self.name = getattr(f, "__name__", "")
+        self.arg_count, self.problem = _judge(f)
         self.__doc__ = getattr(f, "__doc__", None)
         self.__wrapped__ = f
 
     def __call__(self, *args, **kwargs):
         return self.f(*args, **kwargs)
+
+
+def _judge(f):
+    """How many positional parameters a function has, and why it cannot be called, if so."""
+    spec = getfullargspec(f)
+    names = spec.args
+    if spec.varargs and hasattr(f, "__wrapped__"):
+        # A wrapper that passes on what it gets: what it wraps says what that is.
+        names = getfullargspec(inspect.unwrap(f)).args
+    if inspect.ismethod(f) or not hasattr(f, "__code__") and names[:1] == ["self"]:
+        names = names[1:]
+    missing = [name for name in spec.kwonlyargs if name not in (spec.kwonlydefaults or {})]
+    if missing:
+        return len(names), "it has a keyword-only parameter without a default: " + missing[0]
+    if inspect.isgeneratorfunction(f) or inspect.isasyncgenfunction(f):
+        return len(names), "it has a `yield`, so calling it runs nothing of it"
+    return len(names), None
 
 
 class Hook(HandlerDecorator):

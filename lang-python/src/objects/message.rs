@@ -147,6 +147,9 @@ pub(crate) fn given(value: &Bound<'_, PyAny>) -> PyResult<Record> {
 /// The class of a message that the `protobuf` package made, by its name on the wire.
 pub(crate) fn foreign(value: &Bound<'_, PyAny>) -> Option<Class> {
     let py = value.py();
+    if value.is_instance_of::<PyType>() {
+        return None;
+    }
     let descriptor = value.getattr(intern!(py, "DESCRIPTOR")).ok()?;
     let name = descriptor.getattr(intern!(py, "full_name")).ok()?;
     let name = name.cast::<PyString>().ok()?.to_str().ok()?.to_owned();

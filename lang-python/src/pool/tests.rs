@@ -22,6 +22,7 @@ fn hook(pool: &Arc<Pool>) -> PyHook {
         arity: 3,
         is_event: false,
         is_async: false,
+        problem: None,
         may_wait: true,
         location: String::new(),
         stats: Stats::default(),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use coprocess_core::{HookType, LoadError, Plugin, Response, Session, StringMap};
+use std::time::Duration;
+
+use coprocess_core::{DispatchError, HookType, LoadError, Plugin, Response, Session, StringMap};
 
 use crate::harness::*;
 
@@ -249,23 +251,55 @@ fn response_headers_are_one_whatever_the_case_of_their_names() {
 }
 
 #[test]
-fn async_hooks_run_to_their_end_and_may_not_wait() {
+fn async_hooks_may_wait() {
+    let plugin = load_functions(
+        "import asyncio, threading\n\
+         async def inner():\n    await asyncio.sleep(0.001)\n    return 'on'\n\
+         @Hook\nasync def waits(request, session, spec):\n    \
+         first, second = await asyncio.gather(inner(), inner())\n    \
+         request.add_header('a', first + second)\n    return request, session\n\
+         @Hook\nasync def raises(request, session, spec):\n    raise KeyError('lost')\n\
+         @Hook\nasync def leaves(request, session, spec):\n    \
+         asyncio.ensure_future(asyncio.sleep(3600))\n    return request, session\n\
+         @Hook\nasync def cancels(request, session, spec):\n    \
+         raise asyncio.CancelledError()\n",
+    );
+    for _ in 0..3 {
+        for name in ["waits", "leaves", "waits"] {
+            let object = run_named(&plugin, name);
+            if name == "waits" {
+                assert_eq!(object.request.set_headers["a"], "onon");
+            }
+        }
+        let outcome = run(shared(), object(plugin.as_ref(), "raises"));
+        assert!(raised(outcome).starts_with("KeyError: 'lost'"));
+        let outcome = run(shared(), object(plugin.as_ref(), "cancels"));
+        assert!(raised(outcome).contains("CancelledError"));
+    }
+}
+
+#[test]
+fn async_hooks_that_wait_too_long_end_at_their_limit() {
     let plugin = load_functions(
         "import asyncio\n\
-         async def inner():\n    return 'on'\n\
-         @Hook\nasync def runs(request, session, spec):\n    request.add_header('a', await inner())\n    return request, session\n\
-         @Hook\nasync def waits(request, session, spec):\n    await asyncio.sleep(1)\n    return request, session\n\
-         @Hook\nasync def raises(request, session, spec):\n    raise KeyError('lost')\n",
+         @Hook\nasync def sleeps(request, session, spec):\n    await asyncio.sleep(3600)\n\
+         @Hook\nasync def holds_on(request, session, spec):\n    while True:\n        \
+         try:\n            await asyncio.sleep(3600)\n        except asyncio.CancelledError:\n            pass\n\
+         @Hook\nasync def spins(request, session, spec):\n    while True:\n        \
+         await asyncio.sleep(0)\n\
+         @Hook\nasync def fine(request, session, spec):\n    await asyncio.sleep(0)\n    \
+         return request, session\n",
     );
-    assert_eq!(run_named(&plugin, "runs").request.set_headers["a"], "on");
-    let message = raised(run(shared(), object(plugin.as_ref(), "waits")));
-    // `asyncio.sleep` finds no loop, or its future is not there: either way it is said.
-    assert!(
-        message.contains("no running event loop") || message.contains("event loop"),
-        "{message}"
-    );
-    let message = raised(run(shared(), object(plugin.as_ref(), "raises")));
-    assert!(message.contains("lost"), "{message}");
+    for name in ["sleeps", "holds_on", "spins"] {
+        let mut object = object(plugin.as_ref(), name);
+        object.time_limit = Duration::from_millis(50);
+        let outcome = run(shared(), object);
+        assert!(
+            matches!(outcome, Err(DispatchError::TimeLimit { .. })),
+            "{name}: {outcome:?}"
+        );
+        run_named(&plugin, "fine");
+    }
 }
 
 #[test]

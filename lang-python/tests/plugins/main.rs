@@ -4,6 +4,7 @@
     reason = "a failed unwrap in a helper is a failed test with a backtrace"
 )]
 
+mod bad;
 mod faults;
 mod harness;
 mod hooks;
