@@ -17,7 +17,7 @@ mod env;
 mod session;
 mod storage;
 
-pub use storage::{StorageOptions, StorageType};
+pub use storage::{RedisOptions, StorageOptions, StorageType};
 
 /// What the well-known sample configuration ships as its secret.
 const SAMPLE_SECRET: &str = "352d20ee67be67f6340b4c0605b044b7";
@@ -293,6 +293,7 @@ impl Config {
             }
         }
         config.validate()?;
+        warnings.extend(config.storage.without_effect());
         Ok(Loaded { config, warnings })
     }
 

@@ -15,7 +15,7 @@ use crate::api::loader::{Drivers, Loader};
 use crate::api::reload::Reloader;
 use crate::bundle::Bundles;
 use crate::config::Config;
-use crate::coprocess::{Driver, host::GatewayHost};
+use crate::coprocess::{Driver, data::PluginData, host::GatewayHost};
 use crate::events;
 use crate::server::{self, Server, ServerError};
 use crate::session::Sessions;
@@ -75,7 +75,7 @@ impl Gateway {
             .enable_all()
             .build()?;
         let store: Arc<dyn Store> = match purpose {
-            Purpose::Serve => storage::open(&config.storage)?,
+            Purpose::Serve => storage::open(&config.storage, control_runtime.handle())?,
             Purpose::Check => Arc::new(MemoryStore::default()),
         };
         let (sessions, writer) = Sessions::new(config.sessions(), Arc::clone(&store));
@@ -84,7 +84,7 @@ impl Gateway {
             events::start(&config.event_handlers, Arc::clone(&store));
         control_runtime.spawn(dispatcher.run());
         let host: Arc<dyn Host> = Arc::new(GatewayHost {
-            store: Arc::clone(&store),
+            data: PluginData::new(Arc::clone(&store)),
             events: events.clone(),
         });
         ffi::install_host(Arc::clone(&host));

@@ -1,7 +1,7 @@
 //! Several languages in one API, hook by hook.
 
-use serde_json::json;
-use test_harness::{Definition, Request, Upstream};
+use serde_json::{Value, json};
+use test_harness::{Definition, Gateway, Redis, Request, Upstream, wait};
 
 use crate::{gateway, languages};
 
@@ -45,37 +45,47 @@ fn hooks_of_one_api_may_each_have_their_own_language() {
     }
 }
 
+/// Within one gateway, and between two that share a Redis.
 #[test]
 fn data_stored_in_one_language_is_read_in_the_other() {
     let upstream = Upstream::echo();
+    let redis = Redis::start();
     let api = |id: &str, driver: &str, function: &str| {
         Definition::new(id)
             .driver(driver)
             .upstream(&upstream)
             .pre(function)
     };
-    let gateway = gateway()
-        .fixture("events", "python")
-        .fixture("events", "lua")
-        .api(api("store-python", "python", "Store"))
-        .api(api("store-lua", "lua", "Store"))
-        .api(api("fetch-python", "python", "Fetch"))
-        .api(api("fetch-lua", "lua", "Fetch"))
-        .start();
-    for (from, to) in [("python", "lua"), ("lua", "python")] {
-        let store = Request::get(&format!("/store-{from}/"))
-            .header("X-Key", from)
-            .header("X-Value", "grüße");
-        assert_eq!(gateway.send(&store).status, 200);
-        let fetch = Request::get(&format!("/fetch-{to}/")).header("X-Key", from);
-        assert_eq!(gateway.send(&fetch).status, 200);
-        let seen = upstream.take();
-        assert_eq!(
-            seen.last().and_then(|seen| seen.header("X-Found")),
-            Some("grüße"),
-            "{from} to {to}"
-        );
-    }
+    let start = |storage: &Value| {
+        gateway()
+            .fixture("events", "python")
+            .fixture("events", "lua")
+            .conf(storage.clone())
+            .api(api("store-python", "python", "Store"))
+            .api(api("store-lua", "lua", "Store"))
+            .api(api("fetch-python", "python", "Fetch"))
+            .api(api("fetch-lua", "lua", "Fetch"))
+            .start()
+    };
+    let check = |one: &Gateway, other: &Gateway| {
+        for (from, to) in [("python", "lua"), ("lua", "python")] {
+            let store = Request::get(&format!("/store-{from}/"))
+                .header("X-Key", from)
+                .header("X-Value", "grüße");
+            let fetch = Request::get(&format!("/fetch-{to}/")).header("X-Key", from);
+            // With Redis, a plugin waits for less than a loaded machine may take.
+            wait::until(&format!("{from} to {to}"), || {
+                assert_eq!(one.send(&store).status, 200);
+                assert_eq!(other.send(&fetch).status, 200);
+                let seen = upstream.take();
+                let found = seen.last().and_then(|seen| seen.header("X-Found"));
+                found == Some("grüße")
+            });
+        }
+    };
+    let alone = start(&json!({}));
+    check(&alone, &alone);
+    check(&start(&redis.conf()), &start(&redis.conf()));
 }
 
 #[test]

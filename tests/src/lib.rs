@@ -25,6 +25,7 @@ pub mod message;
 pub mod native;
 pub mod probe;
 pub mod receiver;
+pub mod redis;
 pub mod upstream;
 pub mod wait;
 
@@ -35,6 +36,7 @@ pub use definition::Definition;
 pub use gateway::{Gateway, GatewayBuilder};
 pub use message::{Request, Response};
 pub use receiver::Receiver;
+pub use redis::Redis;
 pub use upstream::{Received, Upstream};
 
 /// The folder of one plugin scenario in one language.

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use xshell::{Shell, cmd};
 
 use crate::Result;
+use crate::matrix::SUITE;
 use crate::metadata::Metadata;
 
 /// What tests need from the package index: to build a native module, to compare message
@@ -115,6 +116,14 @@ fn probe() -> Vec<Missing> {
             why: "no `make` in PATH to build LuaJIT with; install Debian's make".into(),
             packages: &["make"],
             blocks: &["mlua"],
+        });
+    }
+    if !tool("redis-server") {
+        missing.push(Missing {
+            why: "no `redis-server` in PATH to test storage with; install Debian's redis-server"
+                .into(),
+            packages: &["redis-server"],
+            blocks: &[SUITE],
         });
     }
     missing.extend(probe_python());

@@ -6,6 +6,7 @@
 
 mod auth;
 mod convert;
+pub mod data;
 mod extractor;
 pub mod host;
 mod overrides;

@@ -1,6 +1,7 @@
 //! Waits for the store from code that cannot be asynchronous: a plugin's call.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -18,8 +19,7 @@ impl Wake for Unpark {
 /// The outcome of a call, or an error once `limit` has passed. The thread waits, so the
 /// store must make progress on other threads.
 pub fn wait<T>(mut call: StoreFuture<'_, T>, limit: Duration) -> Result<T, StoreError> {
-    // Most calls are answered at once and need no waker.
-    if let Poll::Ready(outcome) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    if let Some(outcome) = now(&mut call) {
         return outcome;
     }
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -33,6 +33,66 @@ pub fn wait<T>(mut call: StoreFuture<'_, T>, limit: Duration) -> Result<T, Store
             return Err(StoreError::Unavailable(format!("no answer in {limit:?}")));
         }
         thread::park_timeout(left);
+    }
+}
+
+/// Waits for calls on threads that have more to do than this. Who has given up on one call
+/// does not wait for the next ones at once, or a store that hangs would hold up a thread
+/// for each of them.
+pub struct Impatient {
+    limit: Duration,
+    pause: Duration,
+    start: Instant,
+    /// Microseconds after `start` until which calls fail; 0 while all is well.
+    paused_until: AtomicU64,
+}
+
+// === impl Impatient ===
+
+impl Impatient {
+    /// Waits for `limit` at most, and after that has passed in vain not at all for `pause`.
+    pub fn new(limit: Duration, pause: Duration) -> Self {
+        Self {
+            limit,
+            pause,
+            start: Instant::now(),
+            paused_until: AtomicU64::new(0),
+        }
+    }
+
+    /// The outcome of the call that `make` begins.
+    pub fn wait<'a, T>(&self, make: impl FnOnce() -> StoreFuture<'a, T>) -> Result<T, StoreError> {
+        let paused_until = self.paused_until.load(Ordering::Relaxed);
+        if paused_until != 0 {
+            if self.micros() < paused_until {
+                let reason = "it did not answer a moment ago";
+                return Err(StoreError::Unavailable(reason.into()));
+            }
+            self.paused_until.store(0, Ordering::Relaxed);
+        }
+        let mut call = make();
+        if let Some(outcome) = now(&mut call) {
+            return outcome;
+        }
+        let began = Instant::now();
+        let outcome = wait(call, self.limit);
+        if outcome.is_err() && began.elapsed() >= self.limit {
+            let until = self.micros() + u64::try_from(self.pause.as_micros()).unwrap_or(0);
+            self.paused_until.store(until, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The outcome of a call that has it already, as most have; that needs no waker.
+fn now<T>(call: &mut StoreFuture<'_, T>) -> Option<Result<T, StoreError>> {
+    match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
     }
 }
 
@@ -56,5 +116,20 @@ mod tests {
     fn a_store_that_does_not_answer_is_given_up() {
         let call: StoreFuture<'_, ()> = Box::pin(std::future::pending());
         assert!(wait(call, Duration::from_millis(10)).is_err());
+    }
+
+    #[test]
+    fn who_waited_in_vain_does_not_wait_at_once_again() {
+        let pause = Duration::from_secs(3600);
+        let impatient = Impatient::new(Duration::from_millis(10), pause);
+        let answered = || -> StoreFuture<'_, u8> { Box::pin(std::future::ready(Ok(7))) };
+        assert_eq!(impatient.wait(answered), Ok(7));
+        let pending = || -> StoreFuture<'_, u8> { Box::pin(std::future::pending()) };
+        assert!(impatient.wait(pending).is_err());
+        let refused = impatient.wait(|| -> StoreFuture<'_, u8> { panic!("nobody is asked") });
+        assert!(refused.is_err());
+        let impatient = Impatient::new(Duration::from_millis(10), Duration::ZERO);
+        assert!(impatient.wait(pending).is_err());
+        assert_eq!(impatient.wait(answered), Ok(7), "the pause is over");
     }
 }

@@ -8,6 +8,7 @@ pub mod blocking;
 mod clock;
 mod embedded;
 mod memory;
+mod redis;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -19,11 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 
 use crate::config::{StorageOptions, StorageType};
 
 pub use embedded::{EmbeddedStore, OpenError};
 pub use memory::MemoryStore;
+pub use redis::RedisStore;
 
 /// The prefixes of keys. They are the original's, so that both can share a server.
 pub mod keys {
@@ -112,14 +115,15 @@ pub enum StoreError {
     Refused(String),
 }
 
-/// Opens the store that the configuration asks for.
-pub fn open(options: &StorageOptions) -> Result<Arc<dyn Store>, OpenError> {
+/// Opens the store that the configuration asks for; `runtime` is where its connections live.
+pub fn open(options: &StorageOptions, runtime: &Handle) -> Result<Arc<dyn Store>, OpenError> {
     Ok(match options.kind() {
         StorageType::Memory => Arc::new(MemoryStore::new(options.max_bytes)),
         StorageType::Embedded => {
             let path: &Path = &options.path;
             Arc::new(EmbeddedStore::open(path, options.max_bytes)?)
         }
+        StorageType::Redis => Arc::new(RedisStore::start(options.redis(), runtime)),
     })
 }
 

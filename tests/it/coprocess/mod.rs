@@ -193,6 +193,11 @@ macro_rules! scenarios {
         ]);
         scenarios!($driver, storage: [
             stored_data_survives_a_restart,
+            gateways_share_what_is_stored_in_redis,
+            a_time_to_live_below_nothing_is_an_error_in_the_log,
+            a_value_that_is_too_long_is_an_error_in_the_log,
+            requests_go_on_while_redis_is_away,
+            requests_go_on_while_redis_hangs,
         ]);
         scenarios!($driver, reload: [
             edited_code_is_picked_up,

@@ -1,3 +1,4 @@
 //! Where data is kept, without plugins: what an operator sees of it.
 
 mod embedded;
+mod redis;

@@ -12,6 +12,7 @@ use crate::Result;
 use crate::metadata::Metadata;
 use crate::setup::{self, Missing};
 use rows::Row;
+pub(crate) use rows::SUITE;
 
 /// Prints the rows and the commands of each.
 pub(crate) fn list(metadata: &Metadata, only: &[String]) -> Result {

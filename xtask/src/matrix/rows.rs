@@ -4,6 +4,9 @@ use super::checks::Check;
 use crate::metadata::Language;
 use crate::step::Step;
 
+/// What the gateway's own tests need, whatever the features.
+pub(crate) const SUITE: &str = "suite";
+
 /// One row: a name, what it needs beyond a Rust toolchain, and its checks in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -117,9 +120,11 @@ fn test_row(choice: &Choice) -> Row {
         choice.arguments
     ))));
     checks.push(Check::VersionLists(choice.languages.clone()));
+    let mut needs = choice.needs.clone();
+    needs.push(SUITE.to_owned());
     Row {
         name: choice.name.clone(),
-        needs: choice.needs.clone(),
+        needs,
         checks,
     }
 }
@@ -227,8 +232,8 @@ mod tests {
         let rows = rows(&[language("foo")]);
         let needs =
             |name: &str| -> &[String] { &rows.iter().find(|row| row.name == name).unwrap().needs };
-        assert!(needs("foo").is_empty());
-        assert_eq!(needs("coprocess,foo"), ["foo-sys"]);
+        assert_eq!(needs("foo"), [SUITE]);
+        assert_eq!(needs("coprocess,foo"), ["foo-sys", SUITE]);
         assert_eq!(needs("lang-foo"), ["foo-sys"]);
     }
 

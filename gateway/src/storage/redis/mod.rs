@@ -1,0 +1,179 @@
+//! A store in Redis or Valkey: what several gateways share.
+//!
+//! All calls go through one connection, which a task of the control runtime keeps
+//! ([`link`]). While it is down, calls fail at once instead of waiting one by one.
+
+mod link;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::{Cmd, FromRedisValue, cmd};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{Store, StoreError, StoreFuture, blocking, check_size, done, lifetime};
+use crate::config::RedisOptions;
+use link::Link;
+
+/// How many keys the server looks at for one answer.
+const SCANNED: u64 = 1000;
+
+/// How long the start of the gateway waits for the first attempt to connect.
+const FIRST_ATTEMPT: Duration = Duration::from_secs(2);
+
+/// Data on a server.
+pub struct RedisStore {
+    link: Arc<Link>,
+    runtime: Handle,
+    keeper: JoinHandle<()>,
+}
+
+impl RedisStore {
+    /// Connects in the background, on `runtime`, again and again while that fails. Returns
+    /// when the outcome of the first attempt is known, or after a moment. Not for threads of
+    /// that runtime.
+    pub fn start(options: RedisOptions, runtime: &Handle) -> Self {
+        let link = Arc::new(Link::new(options));
+        let (sender, attempted) = oneshot::channel();
+        let keeper = runtime.spawn(Arc::clone(&link).keep(sender));
+        // Whichever way it ends, the gateway starts.
+        let _ = blocking::wait(Box::pin(async { Ok(attempted.await) }), FIRST_ATTEMPT);
+        Self {
+            link,
+            runtime: runtime.clone(),
+            keeper,
+        }
+    }
+
+    /// Sends a command from whatever thread this is on.
+    fn ask<T>(&self, command: Cmd, bytes: usize) -> StoreFuture<'static, T>
+    where
+        T: FromRedisValue + Send + 'static,
+    {
+        let call = match self.link.begin(bytes) {
+            Ok(call) => call,
+            Err(error) => return done(Err(error)),
+        };
+        // The connection's timers and sockets belong to this runtime; the caller may be on
+        // another one, or on none.
+        let asked = self.runtime.spawn(call.ask(command));
+        Box::pin(async move {
+            asked.await.unwrap_or_else(|_| {
+                let reason = "the gateway is ending";
+                Err(StoreError::Unavailable(reason.into()))
+            })
+        })
+    }
+
+    /// `SET`, with what makes it conditional.
+    fn write<'a, T>(
+        &self,
+        key: &str,
+        value: &[u8],
+        ttl: Option<Duration>,
+        condition: &[&str],
+    ) -> StoreFuture<'a, T>
+    where
+        T: FromRedisValue + Send + 'static,
+    {
+        if let Err(error) = check_size(key, value) {
+            return done(Err(error));
+        }
+        let mut command = cmd("SET");
+        command.arg(key).arg(value).arg(condition);
+        if let Some(millis) = lifetime(ttl) {
+            command.arg("PX").arg(millis);
+        }
+        self.ask(command, key.len() + value.len())
+    }
+}
+
+impl Store for RedisStore {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>> {
+        let mut command = cmd("GET");
+        command.arg(key);
+        self.ask(command, key.len())
+    }
+
+    fn set<'a>(&'a self, key: &'a str, value: Bytes, ttl: Option<Duration>) -> StoreFuture<'a, ()> {
+        self.write(key, &value, ttl, &[])
+    }
+
+    fn set_if_absent<'a>(
+        &'a self,
+        key: &'a str,
+        value: Bytes,
+        ttl: Option<Duration>,
+    ) -> StoreFuture<'a, bool> {
+        // The answer is nil when there was something.
+        let outcome = self.write::<Option<String>>(key, &value, ttl, &["NX"]);
+        Box::pin(async move { Ok(outcome.await?.is_some()) })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
+        let mut command = cmd("DEL");
+        command.arg(key);
+        let outcome = self.ask::<u64>(command, key.len());
+        Box::pin(async move { Ok(outcome.await? > 0) })
+    }
+
+    fn keys<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<String>> {
+        Box::pin(async move {
+            let pattern = format!("{}*", literally(prefix));
+            let mut keys = Vec::new();
+            let mut cursor = 0_u64;
+            loop {
+                let mut command = cmd("SCAN");
+                command.arg(cursor).arg("MATCH").arg(&pattern);
+                command.arg("COUNT").arg(SCANNED);
+                let (next, found): (u64, Vec<Vec<u8>>) = self.ask(command, pattern.len()).await?;
+                // What is not text is not ours.
+                keys.extend(
+                    found
+                        .into_iter()
+                        .filter_map(|key| String::from_utf8(key).ok()),
+                );
+                if next == 0 {
+                    break;
+                }
+                cursor = next;
+            }
+            // A key may be told twice while others come and go.
+            keys.sort_unstable();
+            keys.dedup();
+            Ok(keys)
+        })
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.link.health()
+    }
+}
+
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// A pattern that matches this text only.
+fn literally(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests;
