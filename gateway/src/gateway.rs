@@ -16,7 +16,7 @@ use crate::api::reload::Reloader;
 use crate::bundle::Bundles;
 use crate::config::Config;
 use crate::coprocess::{Driver, data::PluginData, host::GatewayHost};
-use crate::events;
+use crate::events::{self, Events};
 use crate::server::{self, Server, ServerError};
 use crate::session::Sessions;
 use crate::storage::{self, MemoryStore, Store};
@@ -27,12 +27,16 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 /// How long the end of the process waits for sessions to be saved.
 const LAST_SAVES: Duration = Duration::from_secs(5);
 
+/// How long the handlers of the last events may take.
+const LAST_EVENTS: Duration = Duration::from_secs(3);
+
 /// A gateway that is built: plugins and APIs are loaded, nothing listens yet.
 pub struct Gateway {
     config: Arc<Config>,
     control: Control,
     control_runtime: Runtime,
     languages: Vec<Arc<dyn coprocess_core::CoProcessLanguage>>,
+    events: Events,
     /// The handlers of system events could all be made.
     has_event_handlers: bool,
 }
@@ -94,7 +98,7 @@ impl Gateway {
             config: Arc::clone(&config),
             drivers,
             sessions: Arc::clone(&sessions),
-            events,
+            events: events.clone(),
         });
         let control = Control {
             config: Arc::clone(&config),
@@ -107,6 +111,7 @@ impl Gateway {
             control,
             control_runtime,
             languages,
+            events,
             has_event_handlers: handlers.iter().all(|handler| handler.problem.is_none()),
         })
     }
@@ -152,6 +157,7 @@ impl Gateway {
         self.control_runtime
             .block_on(drain(running, grace, &mut signals, &self.control.store));
         self.control_runtime.block_on(self.save_sessions());
+        self.control_runtime.block_on(self.tell_last_events());
         for language in &self.languages {
             language.shutdown();
         }
@@ -167,6 +173,13 @@ impl Gateway {
         let saving = self.control.sessions.flush();
         if tokio::time::timeout(LAST_SAVES, saving).await.is_err() {
             warn!("Sessions of the last requests are not saved: storage takes too long.");
+        }
+    }
+
+    /// Lets the handlers of the last events end.
+    async fn tell_last_events(&self) {
+        if let Err(lost) = self.events.finish(LAST_EVENTS).await {
+            warn!(lost, "Events are lost: their handlers take too long.");
         }
     }
 

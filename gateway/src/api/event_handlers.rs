@@ -7,7 +7,7 @@ use coprocess_core::Spec;
 use super::plugins::{HookResolver, driver_of};
 use crate::bundle::Bundle;
 use crate::definition::ApiDefinition;
-use crate::events::{ApiEvents, Events, Function, HandlerReport, PluginHandler, PluginMeta};
+use crate::events::{ApiEvents, Events, Function, HandlerReport, PluginMeta};
 
 /// The API's events, and how its handlers fared.
 pub(super) fn make(
@@ -19,7 +19,7 @@ pub(super) fn make(
 ) -> (ApiEvents, Vec<HandlerReport>) {
     let mut find = |settings: &PluginMeta| {
         let function = function(definition, bundle, resolver, settings)?;
-        Ok(PluginHandler::new(function, Arc::clone(spec)))
+        Ok(events.plugin_handler(function, Arc::clone(spec)))
     };
     let maker = events.maker(Some(&definition.api_id));
     let (handlers, reports) = maker.make(&definition.event_handlers, &mut find);

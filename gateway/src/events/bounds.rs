@@ -9,6 +9,7 @@ pub(super) struct Bounds {
     events: usize,
     bytes: usize,
     held: Arc<Held>,
+    under_way: UnderWay,
 }
 
 #[derive(Debug, Default)]
@@ -23,14 +24,23 @@ struct Held {
 pub(super) struct Reserved {
     held: Arc<Held>,
     bytes: usize,
+    _under_way: Counted,
 }
 
+/// How many places are taken in all queues together.
+#[derive(Debug, Clone, Default)]
+pub(super) struct UnderWay(Arc<AtomicUsize>);
+
+#[derive(Debug)]
+struct Counted(UnderWay);
+
 impl Bounds {
-    pub(super) fn new(events: usize, bytes: usize) -> Self {
+    pub(super) fn new((events, bytes): (usize, usize), under_way: &UnderWay) -> Self {
         Self {
             events,
             bytes,
             held: Arc::default(),
+            under_way: under_way.clone(),
         }
     }
 
@@ -44,6 +54,7 @@ impl Bounds {
         let place = Reserved {
             held: Arc::clone(held),
             bytes,
+            _under_way: self.under_way.one_more(),
         };
         if events < self.events && in_use.saturating_add(bytes) <= self.bytes {
             return Some(place);
@@ -53,6 +64,24 @@ impl Bounds {
             say(dropped);
         }
         None
+    }
+}
+
+impl UnderWay {
+    /// How many there are now.
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn one_more(&self) -> Counted {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -69,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_until_a_place_is_free() {
-        let bounds = Bounds::new(2, 100);
+        let bounds = Bounds::new((2, 100), &UnderWay::default());
         let first = bounds.reserve(60, |_| panic!("it fits"));
         assert!(first.is_some());
         assert!(bounds.reserve(41, |_| {}).is_none(), "too many bytes");
@@ -78,11 +107,12 @@ mod tests {
         drop(first);
         assert!(bounds.reserve(60, |_| panic!("it fits")).is_some());
         drop(second);
+        assert_eq!(bounds.under_way.count(), 0);
     }
 
     #[test]
     fn drops_are_said_once_per_power_of_two() {
-        let bounds = Bounds::new(0, 100);
+        let bounds = Bounds::new((0, 100), &UnderWay::default());
         let mut said = Vec::new();
         for _ in 0..10 {
             assert!(bounds.reserve(1, |dropped| said.push(dropped)).is_none());

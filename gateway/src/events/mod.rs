@@ -15,15 +15,16 @@ mod template;
 mod webhook;
 
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use coprocess_core::Spec;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tracing::debug;
 
 use crate::config::EventHandlers;
 use crate::outbound::{Outbound, Verification};
 use crate::storage::Store;
-use bounds::{Bounds, Reserved};
+use bounds::{Bounds, Reserved, UnderWay};
 use message::Message;
 
 pub use handlers::{HandlerReport, Handlers};
@@ -47,6 +48,9 @@ pub mod names {
 /// Most events that wait for their handlers, and most bytes of them.
 const WAITING: (usize, usize) = (1024, 16 << 20);
 
+/// How often the end of the process looks whether all events have been handled.
+const PACE: Duration = Duration::from_millis(10);
+
 /// Where events go in; cheap to clone.
 #[derive(Clone)]
 pub struct Events(Arc<Shared>);
@@ -63,6 +67,7 @@ struct Shared {
 pub(crate) struct Tools {
     store: Arc<dyn Store>,
     outbound: OnceLock<Result<Outbound, String>>,
+    under_way: UnderWay,
 }
 
 /// An event on its way to its handlers.
@@ -82,13 +87,15 @@ pub fn start(
     store: Arc<dyn Store>,
 ) -> (Events, Vec<HandlerReport>, Dispatcher) {
     let (queue, fired) = mpsc::unbounded_channel();
+    let under_way = UnderWay::default();
     let events = Events(Arc::new(Shared {
         queue,
-        bounds: Bounds::new(WAITING.0, WAITING.1),
+        bounds: Bounds::new(WAITING, &under_way),
         system: OnceLock::new(),
         tools: Tools {
             store,
             outbound: OnceLock::new(),
+            under_way,
         },
     }));
     let (handlers, reports) = events.maker(None).make(config, &mut |_| {
@@ -108,6 +115,24 @@ impl Events {
             tools: &self.0.tools,
             api,
         }
+    }
+
+    /// A handler that is a function of a plugin, for the API that `spec` describes.
+    pub(crate) fn plugin_handler(&self, function: Function, spec: Arc<Spec>) -> PluginHandler {
+        PluginHandler::new(function, spec, &self.0.tools.under_way)
+    }
+
+    /// Waits until all that was fired has been handled; gives up after `limit` and tells
+    /// how much is lost.
+    pub async fn finish(&self, limit: Duration) -> Result<(), usize> {
+        let under_way = &self.0.tools.under_way;
+        let finished = async {
+            while under_way.count() > 0 {
+                tokio::time::sleep(PACE).await;
+            }
+        };
+        let outcome = tokio::time::timeout(limit, finished).await;
+        outcome.map_err(|_| under_way.count())
     }
 
     /// Fires a system event with a message. A name without a handler ends here, in silence.

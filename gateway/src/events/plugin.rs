@@ -7,7 +7,7 @@ use coprocess_core::{CoProcessLanguage, Event, Hook, Spec, Ticket};
 use serde::Serialize;
 use tracing::{error, warn};
 
-use super::bounds::Bounds;
+use super::bounds::{Bounds, UnderWay};
 use super::message::Message;
 use crate::coprocess::guarded;
 
@@ -54,12 +54,12 @@ struct PayloadSpec<'a> {
 
 impl PluginHandler {
     /// A handler of the API that `spec` describes.
-    pub fn new(function: Function, spec: Arc<Spec>) -> Self {
+    pub(super) fn new(function: Function, spec: Arc<Spec>, under_way: &UnderWay) -> Self {
         Self {
             function,
             api_id: spec.api_id.as_str().into(),
             spec,
-            bounds: Bounds::new(WAITING.0, WAITING.1),
+            bounds: Bounds::new(WAITING, under_way),
         }
     }
 

@@ -92,7 +92,7 @@ impl Webhook {
             outbound: tools.outbound()?,
             api: api.map(str::to_owned),
             slots: Semaphore::new(CONCURRENT),
-            bounds: Bounds::new(WAITING.0, WAITING.1),
+            bounds: Bounds::new(WAITING, &tools.under_way),
         })
     }
 

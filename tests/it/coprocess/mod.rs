@@ -5,12 +5,14 @@ pub(crate) mod auth;
 pub(crate) mod bodies;
 pub(crate) mod bundles;
 pub(crate) mod edits;
+pub(crate) mod event_handlers;
 pub(crate) mod events;
 pub(crate) mod examples;
 pub(crate) mod extractor;
 pub(crate) mod fail_closed;
 pub(crate) mod failures;
 pub(crate) mod faults;
+pub(crate) mod fired;
 pub(crate) mod framing;
 pub(crate) mod hooks;
 pub(crate) mod native;
@@ -198,6 +200,22 @@ macro_rules! scenarios {
             a_value_that_is_too_long_is_an_error_in_the_log,
             requests_go_on_while_redis_is_away,
             requests_go_on_while_redis_hangs,
+        ]);
+        scenarios!($driver, fired: [
+            answers_from_400_are_auth_failures_whichever_hook_gives_them,
+            a_response_hooks_override_is_no_event,
+            refused_callers_and_keys_are_events,
+            hooks_that_fail_are_events_of_both_levels,
+        ]);
+        scenarios!($driver, event_handlers: [
+            a_handler_gets_the_whole_message,
+            handlers_that_raise_loop_or_sleep_harm_nobody,
+            a_handler_that_is_not_there_is_said_and_its_api_serves,
+            handlers_are_not_made_while_plugins_are_off,
+            handlers_lie_in_a_folder_of_their_own_too,
+            a_reload_brings_new_handlers,
+            handlers_that_fire_events_do_not_go_in_circles,
+            a_flood_of_events_is_bounded_and_slows_nobody_down,
         ]);
         scenarios!($driver, reload: [
             edited_code_is_picked_up,

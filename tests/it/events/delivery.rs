@@ -108,3 +108,28 @@ fn a_receiver_that_never_answers_loses_events_and_holds_up_nobody() {
         "{line}"
     );
 }
+
+#[test]
+fn the_last_events_are_told_before_the_process_ends() {
+    let receiver = Receiver::start();
+    let gateway = with_api(web_hook(&receiver.url(), json!({}))).start();
+    for _ in 0..100 {
+        knock(&gateway, "/api/");
+    }
+    assert!(gateway.stop().success());
+    assert_eq!(receiver.received().len(), 100);
+}
+
+#[test]
+fn a_receiver_that_never_answers_does_not_keep_the_process() {
+    let silent = Upstream::serving(|connection| while connection.next_request().is_some() {});
+    let gateway = with_api(web_hook(&silent.url("/"), json!({}))).start();
+    knock(&gateway, "/api/");
+    silent.wait_for("the web hook", |_| true);
+    let log = gateway.log().clone();
+    assert!(gateway.stop().success());
+    assert!(
+        log.find_after(0, &["WARN", "Events are lost", "lost=1"])
+            .is_some()
+    );
+}
