@@ -166,7 +166,7 @@ impl Pool {
         let key = job.lane();
         let at_once = self.limits.at_once(key);
         let lane = state.lanes.entry(key).or_default();
-        if !lane.may_lose_threads(at_once, self.limits, all_stuck) {
+        if !lane.may_lose_threads(self.limits, all_stuck) {
             return Err(DispatchError::Overloaded(format!(
                 "{} calls of plugin `{plugin}` do not end",
                 lane.stuck
@@ -337,7 +337,7 @@ impl Pool {
             return;
         };
         while lane.active < at_once
-            && lane.may_lose_threads(at_once, self.limits, all_stuck)
+            && lane.may_lose_threads(self.limits, all_stuck)
             && let Some(job) = lane.waiting.pop_front()
         {
             lane.active += 1;
@@ -396,8 +396,8 @@ impl Pool {
 impl Lane {
     /// Whether another call of this lane may take a thread, which it may not give back. A
     /// lane that has lost none may, however many others have lost.
-    fn may_lose_threads(&self, at_once: usize, limits: Limits, all_stuck: usize) -> bool {
-        self.stuck < at_once && (self.stuck == 0 || all_stuck < limits.stuck)
+    fn may_lose_threads(&self, limits: Limits, all_stuck: usize) -> bool {
+        self.stuck < limits.concurrency && (self.stuck == 0 || all_stuck < limits.stuck)
     }
 }
 
