@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coprocess_core::{Hook, HookType, Plugin, PluginSource, SourceKind};
+use coprocess_core::{Hook, HookType, LoadError, Plugin, PluginSource, SourceKind};
 use tracing::{error, warn};
 
 use crate::bundle::Bundle;
@@ -94,7 +94,10 @@ impl<'a> HookResolver<'a> {
         bundle: Option<&Bundle>,
         name: &str,
     ) -> Result<Hook, String> {
-        let find = |plugin: Arc<dyn Plugin>| plugin.event_handler(name).map_err(|e| e.to_string());
+        let find = |plugin: Arc<dyn Plugin>| {
+            let found = plugin.event_handler(name);
+            found.map_err(|error| with_problems(&error, &*plugin))
+        };
         let own = self.plugin(bundle, driver).and_then(find);
         let Err(reason) = own else { return own };
         match self.event_folder(driver) {
@@ -134,14 +137,8 @@ impl<'a> HookResolver<'a> {
     ) -> Result<HookCall, Broken> {
         let found = self.driver(driver)?;
         let plugin = self.plugin(bundle, &found).map_err(Broken::Code)?;
-        let hook = plugin.hook(&entry.name, hook_type).map_err(|error| {
-            let mut reason = error.to_string();
-            for problem in plugin.problems() {
-                reason.push_str("; ");
-                reason.push_str(&problem);
-            }
-            Broken::Code(reason)
-        })?;
+        let hook = plugin.hook(&entry.name, hook_type);
+        let hook = hook.map_err(|error| Broken::Code(with_problems(&error, &*plugin)))?;
         Ok(HookCall::new(found.language, hook, self.settings(entry)))
     }
 
@@ -211,6 +208,16 @@ pub(super) fn driver_of<'a>(own: &'a str, middleware: &'a CustomMiddleware) -> &
     } else {
         own
     }
+}
+
+/// Why a function is not there, and what kept files from loading: it may be in one of them.
+fn with_problems(error: &LoadError, plugin: &dyn Plugin) -> String {
+    let mut reason = error.to_string();
+    for problem in plugin.problems() {
+        reason.push_str("; ");
+        reason.push_str(&problem);
+    }
+    reason
 }
 
 fn load_bundle(bundle: &Bundle, driver: &Driver) -> Result<Arc<dyn Plugin>, String> {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use test_harness::probe::Probe;
-use test_harness::{Definition, Gateway, GatewayBuilder, Receiver, Request, Upstream, wait};
+use test_harness::{
+    Bundle, BundleServer, Definition, Gateway, GatewayBuilder, Receiver, Request, Upstream, wait,
+};
 
 use super::Driver;
 use crate::gateway;
@@ -170,6 +172,41 @@ pub(crate) fn handlers_lie_in_a_folder_of_their_own_too(driver: Driver) {
     gateway.wait_for_log_with(&["no function `nowhere`", "in event_handlers", "elsewhere"]);
     refuse(&gateway, "/api/x");
     told(&receiver, "/api/x");
+}
+
+pub(crate) fn handlers_come_with_bundles_too(driver: Driver) {
+    let (upstream, receiver, server) = (Upstream::echo(), Receiver::start(), BundleServer::start());
+    let bundle = Bundle::new(driver)
+        .fixture("handlers", driver)
+        .pre("Refuse");
+    server.put("own.zip", bundle.zip());
+    let api = Definition::new("api")
+        .upstream(&upstream)
+        .set("/custom_middleware_bundle", "own.zip")
+        .set(
+            "/event_handlers/events/AuthFailure",
+            json!([handler("tell")]),
+        );
+    let gateway = gateway()
+        .with_plugins()
+        .conf(server.conf())
+        .conf(receiver.handlers("told", "told"))
+        .api(api)
+        .start();
+    refuse(&gateway, "/api/x");
+    told(&receiver, "/api/x");
+}
+
+pub(crate) fn a_handler_in_a_broken_file_is_told_with_the_reason(driver: Driver) {
+    let (upstream, receiver) = (Upstream::echo(), Receiver::start());
+    let file = match driver {
+        "python" => "middleware/python/broken.py",
+        _ => "middleware/lua/broken.lua",
+    };
+    let gateway = with_handlers(driver, &upstream, &receiver, &["broken"])
+        .file(file, "def ) end (")
+        .start();
+    gateway.wait_for_log_with(&["not made", "no function `broken`", "; ", "broken."]);
 }
 
 pub(crate) fn a_reload_brings_new_handlers(driver: Driver) {

@@ -213,6 +213,8 @@ macro_rules! scenarios {
             a_handler_that_is_not_there_is_said_and_its_api_serves,
             handlers_are_not_made_while_plugins_are_off,
             handlers_lie_in_a_folder_of_their_own_too,
+            handlers_come_with_bundles_too,
+            a_handler_in_a_broken_file_is_told_with_the_reason,
             a_reload_brings_new_handlers,
             handlers_that_fire_events_do_not_go_in_circles,
             a_flood_of_events_is_bounded_and_slows_nobody_down,
