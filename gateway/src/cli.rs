@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::config::{Config, Loaded};
 use crate::gateway::{Gateway, Purpose};
+use crate::plugin_run::{self, PluginCommand};
 use crate::telemetry::log;
 
 /// The configuration that is read when none is named.
@@ -34,6 +35,9 @@ enum Command {
     Serve,
     /// Load configuration, definitions and plugins, say what is wrong, and end
     Check,
+    /// Work on plugins without serving them
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Print the version and the languages in this binary
     Version,
 }
@@ -57,6 +61,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
         return Ok(ExitCode::SUCCESS);
     }
     let Loaded { config, warnings } = load_config(arguments, &registry)?;
+    if let Some(Command::Plugin(command)) = &arguments.command {
+        return Ok(plugin_run::run(command, config, &registry));
+    }
     log::init(log::parse_level(&config.log_level).unwrap_or(tracing::Level::INFO));
     for warning in &warnings {
         warn!("{warning}");

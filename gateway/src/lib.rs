@@ -28,6 +28,7 @@ pub mod json;
 pub mod middleware;
 pub mod outbound;
 pub mod phase;
+pub mod plugin_run;
 pub mod router;
 pub mod server;
 pub mod session;

@@ -67,6 +67,27 @@ pub struct HookReport {
 }
 
 impl Api {
+    /// An API for one call of one hook, which never gets to an upstream.
+    pub fn without_hooks(spec: Spec, events: ApiEvents) -> Self {
+        Self {
+            id: spec.api_id.clone(),
+            name: spec.api_id.clone(),
+            listen_path: spec.listen_path.clone(),
+            strip_listen_path: false,
+            preserve_host_header: false,
+            target: Target::parse("http://localhost/").expect("this is a URL"),
+            request_chain: Chain::default(),
+            response_hooks: Vec::new(),
+            spec: Arc::new(spec),
+            hooks: Vec::new(),
+            events,
+            event_handlers: Vec::new(),
+            bundle: None,
+            refused: None,
+            limits_told: AtomicBool::new(false),
+        }
+    }
+
     /// Whether it serves as its definition says.
     pub fn is_healthy(&self) -> bool {
         self.refused.is_none() && self.hooks.iter().all(|hook| hook.problem.is_none())

@@ -17,6 +17,7 @@ pub(crate) mod framing;
 pub(crate) mod hooks;
 pub(crate) mod native;
 pub(crate) mod overrides;
+pub(crate) mod plugin_run;
 pub(crate) mod reload;
 pub(crate) mod responses;
 pub(crate) mod seed;
@@ -245,6 +246,18 @@ macro_rules! scenarios {
             one_id_goes_all_the_way_and_back,
             bodies_are_masked_and_framed,
             every_cookie_gets_its_flags,
+        ]);
+        scenarios!($driver, plugin_run: [
+            the_same_comes_out_as_goes_to_an_upstream,
+            an_auth_hook_accepts_or_rejects,
+            a_later_hook_is_given_the_session_of_the_file,
+            a_response_hook_is_given_a_response,
+            a_hook_that_fails_ends_with_one_and_names_its_place,
+            people_see_a_difference_without_colours_where_no_terminal_is,
+            a_wrong_command_line_ends_with_two_and_says_why,
+            a_request_that_cannot_be_used_ends_with_two_and_says_why,
+            a_bundle_runs_from_its_folder_and_from_its_archive,
+            cases_say_what_is_expected_and_what_there_was,
         ]);
         scenarios!($driver, seed: [
             the_first_plugin_is_seen_at_the_upstream,
