@@ -5,6 +5,7 @@ mod bundles;
 mod calls;
 mod faults;
 mod json;
+mod kit;
 mod plugin;
 mod sandbox;
 mod strings;
