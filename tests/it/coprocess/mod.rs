@@ -196,6 +196,8 @@ macro_rules! scenarios {
         ]);
         scenarios!($driver, storage: [
             stored_data_survives_a_restart,
+            a_gateway_that_is_killed_starts_again_with_its_data,
+            a_full_store_refuses_and_names_the_key_to_raise,
             gateways_share_what_is_stored_in_redis,
             a_time_to_live_below_nothing_is_an_error_in_the_log,
             a_value_that_is_too_long_is_an_error_in_the_log,

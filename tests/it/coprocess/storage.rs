@@ -76,6 +76,41 @@ pub(crate) fn stored_data_survives_a_restart(driver: Driver) {
     assert_eq!(fetch(&gateway, &upstream, "other"), "nothing");
 }
 
+/// Kills it in the middle of requests that store; what an orderly end has saved stays.
+pub(crate) fn a_gateway_that_is_killed_starts_again_with_its_data(driver: Driver) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let storage = json!({"storage": {"path": path.to_str().unwrap()}});
+    let upstream = Upstream::echo();
+    let gateway = start(driver, &upstream, &storage);
+    store(&gateway, "saved", "v", 0);
+    assert!(gateway.stop().success());
+    for round in 0..5 {
+        let mut gateway = start(driver, &upstream, &storage);
+        for number in 0..round * 10 {
+            store(&gateway, &format!("k{number}"), "v", number % 2 * 60);
+        }
+        gateway.signal("KILL");
+        assert!(!gateway.wait_for_exit().success());
+    }
+    let gateway = start(driver, &upstream, &storage);
+    assert_eq!(gateway.get("/ready").status, 200);
+    assert_eq!(fetch(&gateway, &upstream, "saved"), "v");
+}
+
+pub(crate) fn a_full_store_refuses_and_names_the_key_to_raise(driver: Driver) {
+    let upstream = Upstream::echo();
+    let storage = json!({"storage": {"max_bytes": 1024 * 1024}});
+    let gateway = start(driver, &upstream, &storage);
+    let value = "v".repeat(40_000);
+    for number in 0..40 {
+        store(&gateway, &format!("k{number}"), &value, 0);
+    }
+    gateway.wait_for_log_with(&["ERROR", "storage refused", "storage.max_bytes"]);
+    assert_eq!(fetch(&gateway, &upstream, "k0"), value);
+    assert_eq!(fetch(&gateway, &upstream, "k39"), "nothing");
+}
+
 pub(crate) fn gateways_share_what_is_stored_in_redis(driver: Driver) {
     let redis = Redis::start();
     let upstream = Upstream::echo();

@@ -78,6 +78,30 @@ fn entries_and_their_ends_survive_a_restart() {
 }
 
 #[test]
+fn the_next_process_knows_how_late_it_is_whatever_the_clock_was() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let system = crate::storage::clock::system_now();
+    for (written, earliest) in [
+        // Five seconds ago, in ten years, and at the very end of time.
+        (system - 5000, 6000),
+        (system + 315_360_000_000, 1000),
+        (u64::MAX, 1000),
+    ] {
+        let (mut file, _) = file::open(&path).unwrap_or_else(|error| panic!("{error}"));
+        let times = Times {
+            store: 1000,
+            system: written,
+        };
+        file.write(&mut std::iter::empty(), times).expect("written");
+        drop(file);
+        let (_, contents) = file::open(&path).unwrap_or_else(|error| panic!("{error}"));
+        let late = earliest..earliest + 600_000;
+        assert!(late.contains(&contents.now), "{written}: {}", contents.now);
+    }
+}
+
+#[test]
 fn only_the_owner_may_read_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = folder();
