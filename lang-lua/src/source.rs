@@ -24,21 +24,7 @@ pub(crate) struct SourceFile {
 pub(crate) fn read(source: &PluginSource) -> Vec<Result<SourceFile, LoadError>> {
     let is_lua = |file: &&PathBuf| file.extension().is_some_and(|ending| ending == "lua");
     let lua = source.files.iter().filter(is_lua);
-    let mut files: Vec<_> = lua.map(|file| read_file(&source.root, file)).collect();
-    bring_vendored(&mut files);
-    files
-}
-
-/// A file below `vendor` is required without that, unless the plugin has one of its own that
-/// is called so.
-fn bring_vendored(files: &mut [Result<SourceFile, LoadError>]) {
-    let own: Vec<String> = files.iter().flatten().map(|f| f.module.clone()).collect();
-    for file in files.iter_mut().flatten() {
-        let short = file.module.strip_prefix("vendor.").map(str::to_owned);
-        if let Some(short) = short.filter(|short| !own.contains(short)) {
-            file.module = short;
-        }
-    }
+    lua.map(|file| read_file(&source.root, file)).collect()
 }
 
 fn read_file(root: &Path, file: &Path) -> Result<SourceFile, LoadError> {
@@ -105,20 +91,24 @@ mod tests {
     }
 
     #[test]
-    fn vendored_modules_give_way_to_own_ones() {
-        let mut files: Vec<_> = ["vendor.a", "vendor.b.c", "a"]
-            .into_iter()
-            .map(|module| {
-                Ok(SourceFile {
-                    name: module.to_owned(),
-                    module: module.to_owned(),
-                    text: Vec::new(),
-                })
-            })
-            .collect();
-        bring_vendored(&mut files);
-        let modules: Vec<_> = files.iter().flatten().map(|file| &*file.module).collect();
-        assert_eq!(modules, ["vendor.a", "b.c", "a"]);
+    fn vendored_modules_are_found_by_both_names_and_give_way_to_own_ones() {
+        let file = |module: &str| SourceFile {
+            name: String::new(),
+            module: module.to_owned(),
+            text: Vec::new(),
+        };
+        let files = ["vendor.a", "vendor.b.c", "a"].map(file);
+        for (name, found) in [
+            ("a", Some("a")),
+            ("vendor.a", Some("vendor.a")),
+            ("b.c", Some("vendor.b.c")),
+            ("b/c", Some("vendor.b.c")),
+            ("vendor/b/c", Some("vendor.b.c")),
+            ("c", None),
+        ] {
+            let module = module(&files, name).map(|file| &*file.module);
+            assert_eq!(module, found, "{name}");
+        }
     }
 
     #[test]

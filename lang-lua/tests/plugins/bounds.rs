@@ -59,14 +59,14 @@ fn copies_out_of_a_vm_are_limited_in_bytes() {
 fn what_is_copied_for_a_moment_can_be_copied_again() {
     let fixture = Fixture::with_options(
         "function hook(request)\n\
-         local text = ('x'):rep(1e6)\n\
+         local text = ('x'):rep(2.5e5)\n\
          for i = 1, 20 do\n\
          local json = require('cjson').encode({ text })\n\
          assert(require('cjson').decode(json)[1] == text)\n\
          end\n\
          collectgarbage()\n\
          return request\nend",
-        r#"{"lua_burst_ms": 10000, "lua_memory_limit_mb": 16}"#,
+        r#"{"lua_burst_ms": 30000, "lua_memory_limit_mb": 4}"#,
     );
     fixture.run("hook").unwrap();
 }

@@ -44,9 +44,9 @@ fn annotated(text: &str) -> Names {
     let mut class = String::new();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("---@class ") {
-            name.split(':').next().unwrap().clone_into(&mut class);
+            class = name.split(':').take(1).collect();
         } else if let Some(field) = line.strip_prefix("---@field ") {
-            let name = field.split(' ').next().unwrap().to_owned();
+            let name = field.split(' ').take(1).collect::<String>();
             assert!(
                 names.entry(class.clone()).or_default().insert(name),
                 "{line} is there twice"
@@ -59,7 +59,7 @@ fn annotated(text: &str) -> Names {
 fn listed() -> Names {
     let fixture = Fixture::new(LIST);
     let mut object = fixture.object("list", HookType::Response);
-    object.request.client_address = Some("127.0.0.1".parse().unwrap());
+    object.request.client_address = Some(std::net::Ipv4Addr::LOCALHOST.into());
     object.response = Some(Response {
         status_code: 200,
         headers: HeaderMap::new(),
@@ -70,10 +70,10 @@ fn listed() -> Names {
     let object = fixture
         .dispatch(object)
         .unwrap_or_else(|error| panic!("{error}"));
-    let body = object.response.unwrap().raw_body;
+    let body = object.response.expect("it is a response hook").raw_body;
     let mut names = Names::new();
-    for line in std::str::from_utf8(&body).unwrap().lines() {
-        let (class, name) = line.split_once(' ').unwrap();
+    for line in String::from_utf8_lossy(&body).lines() {
+        let (class, name) = line.split_once(' ').expect("a class and a name");
         names
             .entry(class.to_owned())
             .or_default()
