@@ -6,11 +6,11 @@ use crate::exchange::Exchange;
 
 /// Fires the event that belongs to a refusal, if one does.
 ///
-/// Hooks that fail have told already what failed, and hooks that answer the client
-/// themselves fire where their answer is made.
+/// Hooks that fail have told already what failed; hooks that answer the client themselves,
+/// and what looks for a key and finds none, fire where they do so.
 pub fn tell_refusal(error: &ProxyError, exchange: &Exchange) {
-    if let Some((name, message)) = event(error) {
-        let session = exchange.session.as_deref();
+    let session = exchange.session.as_deref();
+    if let Some((name, message)) = event(error, session.is_some()) {
         let key = session.map_or("", |session| &session.key_id);
         let meta = || Meta::of_key(message, exchange, key);
         exchange.api.events.fire(name, meta);
@@ -18,9 +18,11 @@ pub fn tell_refusal(error: &ProxyError, exchange: &Exchange) {
 }
 
 /// Name and message.
-fn event(error: &ProxyError) -> Option<(&'static str, &'static str)> {
+fn event(error: &ProxyError, has_session: bool) -> Option<(&'static str, &'static str)> {
     Some(match error {
-        ProxyError::AuthRejected | ProxyError::KeyUnknown => (names::AUTH_FAILURE, "Auth Failure"),
+        ProxyError::AuthRejected => (names::AUTH_FAILURE, "Auth Failure"),
+        // A key that is known, and not for this API.
+        ProxyError::KeyUnknown if has_session => (names::AUTH_FAILURE, "Auth Failure"),
         ProxyError::KeyExpired => (names::KEY_EXPIRED, "Attempted access from expired key."),
         ProxyError::KeyInactive => (names::KEY_EXPIRED, "Attempted access from inactive key."),
         _ => return None,

@@ -33,7 +33,7 @@ fn with_api(handlers: Value) -> GatewayBuilder {
 /// Knocks at the API's door with a key that nobody knows.
 #[track_caller]
 fn knock(gateway: &Gateway, path: &str) {
-    let request = Request::get(path).header("Authorization", "no-such-key");
+    let request = Request::get(path).header("Authorization", "Bearer no-such-key");
     assert_eq!(gateway.send(&request).status, 403);
 }
 
@@ -54,6 +54,7 @@ fn an_event_of_an_api_reaches_its_own_handlers_only() {
     assert_eq!(body["event"], "AuthFailure");
     assert_eq!(body["path"], "/api/some/path");
     assert_eq!(body["origin"], "127.0.0.1");
+    assert_eq!(body["key"], "no-such-key", "{body}");
     let order: Vec<_> = [
         "\"event\"",
         "\"message\"",
@@ -83,7 +84,10 @@ fn a_log_handler_writes_one_line_with_key_origin_and_path() {
     knock(&gateway, "/api/pa%20th");
     let line = gateway.wait_for_log("the-prefix:AuthFailure");
     assert!(line.contains("WARN"), "{line}");
-    assert!(line.contains(":127.0.0.1:/api/pa%20th"), "{line}");
+    assert!(
+        line.contains(":no-such-key:127.0.0.1:/api/pa%20th"),
+        "{line}"
+    );
     assert!(line.contains("api=\"api\""), "{line}");
 }
 

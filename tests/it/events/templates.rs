@@ -36,7 +36,7 @@ fn a_json_template_sees_the_whole_event_and_stays_json() {
     assert_eq!(body["message"], "Auth Failure");
     assert_eq!(body["path"], "/api/p%22q");
     assert_eq!(body["origin"], "127.0.0.1");
-    assert_eq!(body["key"], "");
+    assert_eq!(body["key"], "no-such-key");
     check_time(body["time"].as_str().unwrap());
     let request = decode(body["request"].as_str().unwrap());
     let (head, rest) = request.split_once("\r\n").unwrap();
@@ -81,7 +81,7 @@ fn a_text_template_is_sent_as_it_is() {
     let (body, content_type) = rendered("text.tmpl", template);
     assert_eq!(
         String::from_utf8(body).unwrap(),
-        "AuthFailure: /api/p%22q\nno key"
+        "AuthFailure: /api/p%22q\nkey"
     );
     assert_eq!(content_type, "text/plain; charset=utf-8");
 }
