@@ -46,6 +46,12 @@ pub trait Plugin: Send + Sync + 'static {
         })
     }
 
+    /// Whether it may not run any more, because of what it did. Such code is loaded anew by
+    /// the next reload, also when its files are the same.
+    fn is_disabled(&self) -> bool {
+        false
+    }
+
     /// Problems that did not stop the load, for instance one file of a shared folder that
     /// has a syntax error. An API that then misses its function is refused and shown these.
     fn problems(&self) -> Vec<String> {

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use coprocess_core::LanguageRegistry;
 use tracing::warn;
 
+use crate::bundle::command::BundleCommand;
 use crate::config::{Config, Loaded};
 use crate::gateway::{Gateway, Purpose};
 use crate::plugin_run::{self, PluginCommand};
@@ -38,6 +39,9 @@ enum Command {
     /// Work on plugins without serving them
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Build and verify plugin bundles
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     /// Print the version and the languages in this binary
     Version,
 }
@@ -55,6 +59,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    if let Some(Command::Bundle(command)) = &arguments.command {
+        command.run()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let registry = LanguageRegistry::collect()?;
     if matches!(arguments.command, Some(Command::Version)) {
         version(&registry);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coprocess_core::{Host, InitContext, LanguageRegistry, ffi};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use crate::admin::{self, Control};
 use crate::api::loader::{Drivers, Loader};
 use crate::api::reload::Reloader;
-use crate::bundle::Bundles;
+use crate::bundle::{self, Bundles};
 use crate::config::Config;
 use crate::coprocess::{Driver, data::PluginData, host::GatewayHost};
 use crate::events::{self, Events};
@@ -94,7 +94,7 @@ impl Gateway {
         ffi::install_host(Arc::clone(&host));
         let (drivers, languages) = start_languages(&config, registry, &host);
         let reloader = Reloader::start(Loader {
-            bundles: Bundles::new(&config, control_runtime.handle().clone()),
+            bundles: bundles(&config, purpose, control_runtime.handle())?,
             config: Arc::clone(&config),
             drivers,
             sessions: Arc::clone(&sessions),
@@ -231,6 +231,15 @@ impl Stop {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn bundles(config: &Config, purpose: Purpose, runtime: &Handle) -> std::io::Result<Bundles> {
+    let folder = config.middleware_path.join("bundles");
+    let store = match purpose {
+        Purpose::Serve => bundle::Store::open(folder, runtime.clone()),
+        Purpose::Check => bundle::Store::temporary(folder, runtime.clone())?,
+    };
+    Ok(Bundles::new(config, store, runtime.clone()))
 }
 
 /// Makes and starts every linked language. One that does not come up is kept as a reason:

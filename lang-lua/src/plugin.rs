@@ -143,6 +143,10 @@ impl Plugin for LuaPlugin {
     fn problems(&self) -> Vec<String> {
         self.0.problems.clone()
     }
+
+    fn is_disabled(&self) -> bool {
+        self.0.disabled.load(Ordering::Relaxed)
+    }
 }
 
 impl LuaPlugin {

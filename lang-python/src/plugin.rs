@@ -427,6 +427,10 @@ impl Plugin for PyPlugin {
     fn problems(&self) -> Vec<String> {
         self.0.problems.clone()
     }
+
+    fn is_disabled(&self) -> bool {
+        self.0.state.disabled().is_some()
+    }
 }
 
 impl PyPlugin {

@@ -9,6 +9,8 @@
 pub mod refresh;
 
 pub mod archive;
+pub mod build;
+pub mod command;
 pub mod fetch;
 pub mod manifest;
 pub mod store;
@@ -32,7 +34,7 @@ use store::Folder;
 use verify::VerifyError;
 
 pub use refresh::{Bundles, Found};
-pub use store::key as hash_of_name;
+pub use store::{Store, key as hash_of_name};
 
 /// Why a bundle cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -155,14 +157,16 @@ impl Bundle {
         }
     }
 
-    /// Its code in the language of `driver`, loaded by `load` unless it is there already.
+    /// Its code in the language of `driver`, loaded by `load` unless it is there already
+    /// and may run.
     pub fn plugin<E>(
         &self,
         driver: &Arc<str>,
         load: impl FnOnce() -> Result<Arc<dyn Plugin>, E>,
     ) -> Result<Arc<dyn Plugin>, E> {
-        if let Some(plugin) = lock(&self.plugins).get(driver) {
-            return Ok(Arc::clone(plugin));
+        let loaded = lock(&self.plugins).get(driver).cloned();
+        if let Some(plugin) = loaded.filter(|plugin| !plugin.is_disabled()) {
+            return Ok(plugin);
         }
         let plugin = load()?;
         lock(&self.plugins).insert(Arc::clone(driver), Arc::clone(&plugin));

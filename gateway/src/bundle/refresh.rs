@@ -49,8 +49,9 @@ struct Version {
 // === impl Bundles ===
 
 impl Bundles {
-    /// The bundles as `config` wants them. What is wrong with it is told by each bundle.
-    pub fn new(config: &Config, runtime: Handle) -> Self {
+    /// The bundles as `config` wants them, kept in `store`. What is wrong with the
+    /// configuration is told by each bundle.
+    pub fn new(config: &Config, store: Store, runtime: Handle) -> Self {
         let fetcher = if !config.enable_bundle_downloader {
             Err(NoFetcher::Off("enable_bundle_downloader is off"))
         } else if config.bundle_base_url.is_empty() {
@@ -64,7 +65,7 @@ impl Bundles {
             path => PublicKey::read(path).map(Some),
         };
         Self {
-            store: Store::open(config.middleware_path.join("bundles"), runtime.clone()),
+            store,
             runtime,
             fetcher,
             key,

@@ -35,7 +35,10 @@ const MOST_TRIES: u32 = 10;
 /// The folder of all bundles.
 pub struct Store {
     root: PathBuf,
+    /// Where operators place bundles.
+    placed: PathBuf,
     runtime: Handle,
+    _temporary: Option<TempDir>,
 }
 
 /// Which version of a bundle was good last.
@@ -68,7 +71,12 @@ impl Store {
     /// The store in `root`, which need not exist. Removes what earlier processes left
     /// behind and nobody uses.
     pub fn open(root: PathBuf, runtime: Handle) -> Self {
-        let store = Self { root, runtime };
+        let store = Self {
+            placed: root.clone(),
+            root,
+            runtime,
+            _temporary: None,
+        };
         if let Err(error) = store.sweep() {
             let root = store.root.display();
             warn!(%error, %root, "Left-over bundles cannot be removed.");
@@ -76,9 +84,20 @@ impl Store {
         store
     }
 
+    /// A store that ends with the process, and changes nothing in `placed`.
+    pub fn temporary(placed: PathBuf, runtime: Handle) -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        Ok(Self {
+            root: folder.path().to_owned(),
+            placed,
+            runtime,
+            _temporary: Some(folder),
+        })
+    }
+
     /// The folder that an operator may have placed for `name`.
     pub fn placed(&self, name: &str) -> PathBuf {
-        self.root.join(key(name))
+        self.placed.join(key(name))
     }
 
     /// The version of `name` that was good last.

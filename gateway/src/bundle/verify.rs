@@ -35,16 +35,16 @@ pub enum VerifyError {
         found: String,
     },
     /// A key is configured, so a signature is expected.
-    #[error("Bundle isn't signed, and public_key_path is set")]
+    #[error("Bundle isn't signed, and a public key is set")]
     Unsigned,
     /// The signature does not fit.
-    #[error("signature is not valid for the key of public_key_path: {0}")]
+    #[error("signature is not valid for the public key: {0}")]
     Signature(&'static str),
 }
 
 /// Why a public key cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("public_key_path {path}: {reason}")]
+#[error("public key {path}: {reason}")]
 pub struct KeyError {
     path: String,
     reason: String,

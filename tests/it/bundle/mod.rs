@@ -1,6 +1,8 @@
 //! Bundles where the language does not matter: what is refused, and how they are fetched.
 
+mod cli;
 mod fetched;
+mod killed;
 mod placed;
 mod refused;
 mod signed;

@@ -4,6 +4,7 @@ scenarios!("python");
 
 mod blocking;
 mod c_abi;
+mod disabled;
 mod faults;
 mod handlers;
 mod interpreter;
