@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::header::{
+    AUTHORIZATION, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
+};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
@@ -23,6 +25,9 @@ const ATTEMPTS: u32 = 5;
 
 /// What one try may take.
 const TRY: Duration = Duration::from_secs(5);
+
+/// How often an answer may point to another place.
+const MOST_REDIRECTS: usize = 5;
 
 /// How long to wait before the second try; doubled for each one after it.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -58,6 +63,9 @@ pub enum FetchError {
     /// The server answered with something else.
     #[error("HTTP Error, got status code {0}")]
     Status(u16),
+    /// Each answer points to another place.
+    #[error("redirected more than {MOST_REDIRECTS} times")]
+    Redirects,
     /// The server did not answer.
     #[error("{0}")]
     Outbound(OutboundError),
@@ -223,7 +231,8 @@ impl Server {
             Some((credentials, host)) => (Some(credentials), host),
             None => (None, authority),
         };
-        // Without TLS there is nothing to verify, and no need for trusted authorities.
+        // Without TLS there is nothing to verify, and no need for trusted authorities. Where
+        // such a server redirects to is no more certain than the server itself.
         let verification = if skip_verification || scheme == Scheme::HTTP {
             Verification::None
         } else {
@@ -246,25 +255,31 @@ impl Server {
         known: Option<&Validators>,
     ) -> Result<Fetched, FetchError> {
         let known = known.filter(|known| known.url == source);
-        let bounds = Bounds {
-            time: TRY,
-            bytes: archive::MOST_BYTES,
-        };
-        let response = self
-            .client
-            .send(self.request(name, known), bounds)
-            .await
-            .map_err(|error| match error {
+        let ends = Instant::now() + TRY;
+        let mut request = self.request(name, known);
+        for _ in 0..=MOST_REDIRECTS {
+            let bounds = Bounds {
+                time: ends.saturating_duration_since(Instant::now()),
+                bytes: archive::MOST_BYTES,
+            };
+            let sent = self.client.send(request.clone(), bounds).await;
+            let response = sent.map_err(|error| match error {
                 OutboundError::TooLong(_) => FetchError::TooLong,
+                OutboundError::TimedOut(_) => FetchError::Outbound(OutboundError::TimedOut(TRY)),
                 error => FetchError::Outbound(error),
             })?;
-        match response.status() {
-            StatusCode::OK => Ok(bundle(source, response)),
-            StatusCode::NOT_MODIFIED if known.is_some_and(Validators::can_ask) => {
-                Ok(Fetched::Unchanged)
+            let status = response.status();
+            match status {
+                StatusCode::OK => return Ok(bundle(source, response)),
+                StatusCode::NOT_MODIFIED if known.is_some_and(Validators::can_ask) => {
+                    return Ok(Fetched::Unchanged);
+                }
+                _ => {}
             }
-            status => Err(FetchError::Status(status.as_u16())),
+            let elsewhere = redirected(request, &response);
+            request = elsewhere.ok_or(FetchError::Status(status.as_u16()))?;
         }
+        Err(FetchError::Redirects)
     }
 
     fn request(&self, name: &str, known: Option<&Validators>) -> Request<Bytes> {
@@ -288,6 +303,33 @@ impl Server {
         }
         request
     }
+}
+
+/// The request that an answer asks for, if it does. Never from `https` to `http`, and
+/// credentials stay with the server that they are for.
+fn redirected(mut request: Request<Bytes>, response: &Response<Bytes>) -> Option<Request<Bytes>> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let to: Uri = location.parse().ok()?;
+    let (from_scheme, from_authority) = (request.uri().scheme()?, request.uri().authority()?);
+    let scheme = to.scheme().unwrap_or(from_scheme).clone();
+    let authority = to.authority().unwrap_or(from_authority).clone();
+    let encrypted = scheme == Scheme::HTTPS;
+    let plain = scheme == Scheme::HTTP && *from_scheme == Scheme::HTTP;
+    if !(encrypted || plain) || !to.path().starts_with('/') {
+        return None;
+    }
+    if scheme != *from_scheme || authority != *from_authority {
+        request.headers_mut().remove(AUTHORIZATION);
+    }
+    let uri = Uri::builder().scheme(scheme).authority(authority);
+    *request.uri_mut() = uri
+        .path_and_query(to.path_and_query()?.clone())
+        .build()
+        .ok()?;
+    Some(request)
 }
 
 fn bundle(source: &str, response: Response<Bytes>) -> Fetched {
@@ -384,6 +426,31 @@ mod tests {
         ] {
             let error = Fetcher::new(base, false).err().expect(base).to_string();
             assert!(error.contains(expected), "{base}: {error}");
+        }
+    }
+
+    #[test]
+    fn redirections_keep_credentials_and_encryption() {
+        for (from, location, expected) in [
+            ("https://h/a", "/b?c", Some(("https://h/b?c", true))),
+            ("https://h/a", "https://h/b", Some(("https://h/b", true))),
+            ("https://h/a", "https://i/b", Some(("https://i/b", false))),
+            ("http://h/a", "https://h/b", Some(("https://h/b", false))),
+            ("https://h/a", "http://h/b", None),
+            ("http://h/a", "ftp://h/b", None),
+            ("https://h/a", "b", None),
+            ("https://h/a", "", None),
+        ] {
+            let request = Request::get(from).header(AUTHORIZATION, "x");
+            let request = request.body(Bytes::new()).expect(from);
+            let answer = Response::builder().status(302).header(LOCATION, location);
+            let next = redirected(request, &answer.body(Bytes::new()).expect(location));
+            let found = next.map(|next| {
+                let kept = next.headers().contains_key(AUTHORIZATION);
+                (next.uri().to_string(), kept)
+            });
+            let expected = expected.map(|(uri, kept)| (uri.to_owned(), kept));
+            assert_eq!(found, expected, "{from} to {location}");
         }
     }
 

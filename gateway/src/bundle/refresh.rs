@@ -116,7 +116,8 @@ impl Bundles {
             Ok(fetcher) => fetcher,
             Err(NoFetcher::Off(reason)) => return self.placed_only(name, reason),
             Err(NoFetcher::Wrong(error)) => {
-                return self.fall_back(name, None, BundleError::Base(error.to_string()));
+                let error = BundleError::Base(error.to_string());
+                return self.fall_back(name, self.before(name), error);
             }
         };
         let before = self.before(name);
@@ -243,7 +244,7 @@ impl Bundles {
         before: Option<Version>,
         error: BundleError,
     ) -> Result<InUse, BundleError> {
-        let before = match before.or_else(|| self.before(name)) {
+        let before = match before {
             Some(before) => before,
             None => match self.placed(name) {
                 Ok(Some(placed)) => placed,

@@ -128,6 +128,33 @@ fn a_server_that_breaks_off_is_asked_again() {
 }
 
 #[test]
+fn redirections_are_followed_within_bounds() {
+    let elsewhere = BundleServer::start();
+    elsewhere.put("there.zip", sample().zip());
+    let to = |location: &str| {
+        format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
+            .into_bytes()
+    };
+    let server = BundleServer::start();
+    let there = elsewhere.conf()["bundle_base_url"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+        + "/there.zip";
+    server.script(vec![to("/first"), to(&there)]);
+    let gateway = start(&server);
+    assert_loaded(&gateway, "a");
+    assert_eq!(server.requests()[1].target, "/first");
+    assert_eq!(elsewhere.requests().len(), 1);
+    let endless = BundleServer::start();
+    endless.script((0..100).map(|_| to("/again")).collect());
+    let gateway = start(&endless);
+    assert_not_loaded(&gateway, "a");
+    gateway.wait_for_log("redirected more than 5 times");
+    assert_eq!(endless.requests().len(), 6);
+}
+
+#[test]
 fn what_the_server_has_not_is_asked_for_once() {
     let server = BundleServer::start();
     let gateway = start(&server);
