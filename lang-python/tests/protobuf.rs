@@ -6,32 +6,24 @@
     reason = "a failed unwrap in a helper is a failed test with a backtrace"
 )]
 
+mod environment;
 #[path = "plugins/harness.rs"]
 #[expect(dead_code, reason = "shared with the other tests, which use all of it")]
 mod harness;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use coprocess_core::{CoProcessLanguage, Object, PluginSource, SourceKind};
 use lang_python::PythonLanguage;
 
+use environment::test_environment;
 use harness::*;
 
 /// How many sequences are run, and how many operations each has at most.
 const SEQUENCES: u32 = 3000;
 const LENGTH: u32 = 25;
-
-/// The environment beside the build results, with the packages that tests compare with.
-fn test_environment() -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    let found = program
-        .ancestors()
-        .map(|folder| folder.join("test-venv"))
-        .find(|folder| folder.is_dir());
-    found.expect("there is no test-venv beside the build results: run `cargo xtask setup`")
-}
 
 /// One interpreter serves all tests of this file.
 fn language() -> &'static PythonLanguage {

@@ -33,6 +33,8 @@ pub(crate) enum Task {
     },
     /// Makes what the tests need: a Python environment, and Debian packages when run as root
     Setup,
+    /// Builds the wheel of the kit for authors of Python plugins, into target/kit
+    Kit,
     /// Writes the C header and the list of exported symbols
     Codegen {
         /// Writes nothing; fails when a generated file is stale

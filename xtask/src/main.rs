@@ -8,6 +8,7 @@
 //! - `test-matrix` builds and tests every combination of features that users may choose.
 //! - `quickstart` starts a gateway with example plugins and shows what each of them does.
 //! - `setup` makes what the tests need: a Python environment, and Debian packages.
+//! - `kit` builds the wheel of the kit for authors of Python plugins.
 //! - `codegen` writes the C header and the list of exported symbols.
 //! - `tidy` checks the rules of CONTRIBUTING.md that a compiler does not know.
 //! - `ci` runs all of these as the build server does.
@@ -17,6 +18,7 @@
 mod ci;
 mod codegen;
 mod flags;
+mod kit;
 mod matrix;
 mod metadata;
 mod quickstart;
@@ -52,6 +54,7 @@ fn run(task: Task) -> Result {
         Task::TestMatrix { list: false, only } => matrix::run(&metadata, &only),
         Task::Quickstart { check, port } => quickstart::run(&metadata, check, port),
         Task::Setup => setup::run(&metadata),
+        Task::Kit => kit::run(&metadata),
         Task::Codegen { check: true } => codegen::check(&metadata.root),
         Task::Codegen { check: false } => codegen::write(&metadata.root),
         Task::Tidy => tidy::run(&metadata),

@@ -15,7 +15,7 @@ use crate::metadata::Metadata;
 /// classes with, and to check what plugin authors install.
 const PYTHON_PACKAGES: [&str; 5] = [
     "cython>=3,<4",
-    "setuptools",
+    "setuptools>=77",
     "protobuf>=7,<8",
     "pytest>=9,<10",
     "mypy>=2,<3",

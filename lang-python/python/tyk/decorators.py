@@ -1,7 +1,10 @@
 """The decorators that make a function of a plugin a hook or an event handler."""
 
+from __future__ import annotations
+
 import inspect
 from inspect import getfullargspec
+from typing import Any, Callable
 
 __all__ = [
     "HandlerDecorator",
@@ -18,7 +21,7 @@ __all__ = [
 class HandlerDecorator:
     """Keeps a function, and how many positional parameters it declares."""
 
-    def __init__(self, f):
+    def __init__(self, f: Callable[..., Any]) -> None:
         while isinstance(f, HandlerDecorator):
             f = f.f
         if isinstance(f, (staticmethod, classmethod)):
@@ -28,18 +31,18 @@ class HandlerDecorator:
                 "@%s goes on a function, not on %s"
                 % (type(self).__name__, "class %s" % f.__name__ if inspect.isclass(f) else repr(f))
             )
-        self.f = f
+        self.f: Callable[..., Any] = f
         # Without one it goes by the name that it is assigned to.
-        self.name = getattr(f, "__name__", "")
+        self.name: str = getattr(f, "__name__", "")
         self.arg_count, self.problem = _judge(f)
         self.__doc__ = getattr(f, "__doc__", None)
         self.__wrapped__ = f
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.f(*args, **kwargs)
 
 
-def _judge(f):
+def _judge(f: Callable[..., Any]) -> tuple[int, str | None]:
     """How many positional parameters a function has, and why it cannot be called, if so."""
     spec = getfullargspec(f)
     names = spec.args

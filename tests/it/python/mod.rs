@@ -8,6 +8,7 @@ mod disabled;
 mod faults;
 mod handlers;
 mod interpreter;
+mod kit;
 
 #[test]
 fn the_language_is_listed() {

@@ -1,0 +1,3 @@
+"""A module beside the entry of the bundle."""
+
+GREETING = "from the bundle"
