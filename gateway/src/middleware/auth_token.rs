@@ -1,6 +1,6 @@
 //! Standard key authentication, for an API that is neither keyless nor has a plugin for it.
 //!
-//! There is no key store yet, so no key is known: with a key or without one, nobody passes.
+//! Keys are not looked up yet, so none is known: with a key or without one, nobody passes.
 
 use http::HeaderName;
 

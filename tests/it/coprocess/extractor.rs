@@ -8,10 +8,10 @@ use super::{Driver, Setup, start};
 use crate::gateway;
 
 /// Far away, and not never.
-const FUTURE: i64 = 4_102_444_800;
+pub(crate) const FUTURE: i64 = 4_102_444_800;
 
 /// The session id of the value `abc`: the organisation, and the value's MD5.
-const ID: &str = "org900150983cd24fb0d6963f7d28e17f72";
+pub(crate) const ID: &str = "org900150983cd24fb0d6963f7d28e17f72";
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -28,7 +28,7 @@ fn extractor(from: &str, with: &str) -> Value {
     })
 }
 
-fn by_header(api: Definition) -> Definition {
+pub(crate) fn by_header(api: Definition) -> Definition {
     checked(api).set(
         "/custom_middleware/id_extractor",
         extractor("header", "value"),
@@ -40,24 +40,24 @@ fn start_by_header(driver: Driver) -> Setup {
 }
 
 /// A request with an id in its header, and nothing that the plugin would accept.
-fn known(id: &str) -> Request {
+pub(crate) fn known(id: &str) -> Request {
     Request::get("/api/").header("X-Id", id)
 }
 
 /// The same with what the plugin accepts.
-fn accepted(request: Request, session: &Value) -> Request {
+pub(crate) fn accepted(request: Request, session: &Value) -> Request {
     request
         .header("X-Token", "token-1")
         .header("X-Session", session.to_string())
 }
 
-fn cached() -> Value {
+pub(crate) fn cached() -> Value {
     json!({"id_extractor_deadline": FUTURE})
 }
 
 /// Whether the plugin was called for the only request that the upstream saw.
 #[track_caller]
-fn was_asked(upstream: &Upstream) -> bool {
+pub(crate) fn was_asked(upstream: &Upstream) -> bool {
     upstream.take_one().header("X-Checked").is_some()
 }
 

@@ -22,6 +22,7 @@ pub(crate) mod reload;
 pub(crate) mod responses;
 pub(crate) mod seed;
 pub(crate) mod sessions;
+pub(crate) mod shared_sessions;
 pub(crate) mod storage;
 pub(crate) mod time_limit;
 
@@ -116,6 +117,13 @@ macro_rules! scenarios {
             hashes_are_listed_and_asked_for_only_where_that_is_allowed,
             sessions_end_with_their_lifetime,
             another_identity_leaves_no_session,
+            sessions_survive_the_end_of_the_process,
+        ]);
+        scenarios!($driver, shared_sessions: [
+            gateways_share_sessions_and_their_end,
+            a_store_that_is_away_is_told_and_keeps_nobody_out,
+            a_stored_session_that_is_none_lets_nobody_in,
+            a_session_of_the_original_is_used,
         ]);
         scenarios!($driver, extractor: [
             every_combination_spares_the_plugin_the_second_call,

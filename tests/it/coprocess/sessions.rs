@@ -351,3 +351,33 @@ pub(crate) fn another_identity_leaves_no_session(driver: Driver) {
     });
     assert_eq!(setup.gateway.send(&call("key-1", &json!({}))).status, 200);
 }
+
+/// By a kill once they are saved, and by an orderly end right behind the request.
+pub(crate) fn sessions_survive_the_end_of_the_process(driver: Driver) {
+    for signal in ["KILL", "TERM"] {
+        let upstream = Upstream::echo();
+        let begin = |file: &str| {
+            let api = checked(Definition::new("api").driver(driver).upstream(&upstream));
+            gateway()
+                .fixture("sessions", driver)
+                .conf(json!({"storage": {"path": file}}))
+                .api(api)
+                .start()
+        };
+        let mut first = begin("sessions.redb");
+        let session = json!({"alias": "kept", "quota_max": 9, "quota_remaining": 5});
+        assert_eq!(first.send(&call("key-1", &session)).status, 200);
+        if signal == "KILL" {
+            assert!(stored(&first, "key-1").is_some());
+        }
+        first.signal(signal);
+        first.wait_for_exit();
+        let file = first.folder().join("sessions.redb");
+        let second = begin(file.to_str().unwrap());
+        let kept = stored(&second, "key-1").unwrap_or_default();
+        assert_eq!(kept["alias"], "kept", "after SIG{signal}");
+        let anew = json!({"quota_max": 9, "quota_remaining": 9});
+        let response = second.send(&call("key-1", &anew));
+        assert_eq!(response.header("X-RateLimit-Remaining"), Some("5"));
+    }
+}

@@ -394,4 +394,47 @@ mod tests {
             assert!(XPath::parse(wrong).is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn damaged_documents_and_expressions_are_no_more_than_that() {
+        let expressions = [
+            "//book[2]/title",
+            "//@id",
+            "//*[i]//text()",
+            "//shelf[@n='2']",
+        ];
+        let mut state = 1_u64;
+        let mut random = |below: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        let mut damage = |text: &str| {
+            let mut bytes = text.as_bytes().to_vec();
+            for _ in 0..=random(4) {
+                let place = random(bytes.len().max(1));
+                if bytes.is_empty() {
+                    break;
+                }
+                match random(3) {
+                    0 => bytes[place] = b"<>/='[]@*&;!:(1"[random(15)],
+                    1 => drop(bytes.remove(place)),
+                    _ => bytes.truncate(place + 1),
+                }
+            }
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let mut read = 0;
+        for round in 0..20_000 {
+            let expression = expressions[round % expressions.len()];
+            let path = XPath::parse(&damage(expression));
+            let path = path.unwrap_or_else(|_| XPath::parse(expression).unwrap());
+            if let Ok(document) = document::parse(&damage(BOOKS)) {
+                path.text(&document);
+                read += 1;
+            }
+        }
+        assert!(read > 100, "damage leaves some documents whole: {read}");
+    }
 }
