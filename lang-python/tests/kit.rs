@@ -91,6 +91,15 @@ fn tests_of_plugins_run_without_a_gateway() {
 }
 
 #[test]
+fn example_plugins_pass_their_own_tests() {
+    let examples = Path::new(ROOT).join("../examples/plugins");
+    let mut pytest = python();
+    pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"]);
+    let shown = succeed(pytest.current_dir(examples));
+    assert!(shown.contains("13 passed"), "{shown}");
+}
+
+#[test]
 fn types_are_complete() {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mypy");
     let strict = |file: &str, folder: &str| {

@@ -58,6 +58,25 @@ impl Example {
     }
 }
 
+pub(crate) fn example_plugins_pass_their_cases(driver: Driver) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/plugins");
+    for (name, cases) in [
+        ("bearer_auth", 3),
+        ("bot_filter", 3),
+        ("correlation_id", 3),
+        ("body_rewrite", 3),
+        ("cookie_flags", 1),
+    ] {
+        let example = folder.join(name);
+        let (code, tests) = (example.join(driver), example.join("tests"));
+        let [code, tests] = [code, tests].map(|path| path.to_str().unwrap().to_owned());
+        let ended = gateway().run(&["plugin", "test", "--bundle", &code, &tests]);
+        let passed = format!("{cases} passed, 0 failed");
+        assert!(ended.log.contains(&passed), "{name}: {}", ended.log);
+        assert!(ended.status.success(), "{name}");
+    }
+}
+
 fn config(definition: Definition, data: Value) -> Definition {
     definition.set("/config_data", data)
 }

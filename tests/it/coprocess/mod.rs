@@ -256,6 +256,7 @@ macro_rules! scenarios {
             one_id_goes_all_the_way_and_back,
             bodies_are_masked_and_framed,
             every_cookie_gets_its_flags,
+            example_plugins_pass_their_cases,
         ]);
         scenarios!($driver, plugin_run: [
             the_same_comes_out_as_goes_to_an_upstream,

@@ -6,6 +6,7 @@ mod cfg;
 mod docs;
 mod files;
 mod mask;
+mod table;
 mod words;
 
 use std::fmt;
@@ -66,6 +67,7 @@ fn findings(metadata: &Metadata) -> Result<Vec<Finding>> {
     }
     findings.extend(words::one_unsafe_module_per_language(&files));
     findings.extend(docs::links(&metadata.root, &files));
+    findings.extend(table::check(&files));
     findings.sort();
     Ok(findings)
 }
