@@ -60,8 +60,8 @@ pub enum GatewayError {
 pub enum Purpose {
     /// To serve.
     Serve,
-    /// To see whether it could serve. Nothing outside of the process is changed or waited
-    /// for: the store is one in memory.
+    /// To see whether it could serve. Nothing outside of the process is changed: the store
+    /// is one in memory. Bundles are fetched, and their server is waited for as in a reload.
     Check,
 }
 
@@ -148,6 +148,12 @@ impl Gateway {
         for address in addresses {
             info!(%address, workers = self.config.worker_count(), "Listening.");
         }
+        if self.has_warnings() {
+            // The start did not wait for what an earlier version stands in for. Once only:
+            // a failure is in the log.
+            let reloader = Arc::clone(&self.control.reloader);
+            self.control_runtime.spawn(reloader.reload());
+        }
         self.control_runtime
             .block_on(self.until_signalled(&mut signals));
         info!("Draining: requests in flight finish, new connections are refused.");
@@ -190,7 +196,7 @@ impl Gateway {
                 _ = signals.reload.recv() => {
                     let reloader = Arc::clone(&self.control.reloader);
                     // A failure is in the log.
-                    tokio::spawn(async move { drop(reloader.reload().await) });
+                    tokio::spawn(reloader.reload());
                 }
                 () = signals.stop.recv() => return,
             }

@@ -91,7 +91,7 @@ struct ReloadOptions {
 
 async fn reload(State(control): State<Control>, Query(options): Query<ReloadOptions>) -> Response {
     let reloader = Arc::clone(&control.reloader);
-    let reloading = tokio::spawn(async move { reloader.reload().await });
+    let reloading = tokio::spawn(reloader.reload());
     if options.block.as_deref() == Some("true") && !matches!(reloading.await, Ok(Ok(()))) {
         return error(StatusCode::INTERNAL_SERVER_ERROR, "Reload failed");
     }

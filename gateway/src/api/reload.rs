@@ -1,6 +1,7 @@
 //! Swaps the table of APIs while requests go on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -15,8 +16,17 @@ use super::loader::Loader;
 pub struct Reloader {
     loader: Arc<Loader>,
     table: Arc<ArcSwap<ApiTable>>,
+    /// How many reloads have been asked for.
+    asked: AtomicU64,
     /// One load at a time: interpreters and files are shared.
-    running: Mutex<()>,
+    last: Mutex<Last>,
+}
+
+/// The load that ended last.
+struct Last {
+    /// How many had asked when it began: it was for all of them.
+    answers: u64,
+    outcome: Result<(), String>,
 }
 
 impl Reloader {
@@ -33,7 +43,11 @@ impl Reloader {
         Self {
             loader: Arc::new(loader),
             table: Arc::new(ArcSwap::from_pointee(table)),
-            running: Mutex::new(()),
+            asked: AtomicU64::new(0),
+            last: Mutex::new(Last {
+                answers: 0,
+                outcome: Ok(()),
+            }),
         }
     }
 
@@ -44,8 +58,23 @@ impl Reloader {
 
     /// Reads definitions and plugin code again. When it returns `Ok`, new requests are
     /// served by what was read; after an error the old table goes on serving.
-    pub async fn reload(&self) -> Result<(), String> {
-        let _one_at_a_time = self.running.lock().await;
+    ///
+    /// A load that began after the call, for whomever, is good enough. So one runs and one
+    /// waits at most, however many ask.
+    pub fn reload(self: Arc<Self>) -> impl Future<Output = Result<(), String>> + Send {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        async move {
+            let mut last = self.last.lock().await;
+            if last.answers < number {
+                let answers = self.asked.load(Ordering::SeqCst);
+                let outcome = self.load().await;
+                *last = Last { answers, outcome };
+            }
+            last.outcome.clone()
+        }
+    }
+
+    async fn load(&self) -> Result<(), String> {
         let began = Instant::now();
         let loader = Arc::clone(&self.loader);
         let loading = tokio::task::spawn_blocking(move || loader.load());
