@@ -62,6 +62,7 @@ impl BundleCommand {
 fn build(manifest: &Path, output: &Path, key: Option<&Path>, skip_signing: bool) -> CommandResult {
     let draft = Draft::read(manifest, Path::new("."))?;
     for key in draft.ignored() {
+        let key = shown(key);
         eprintln!("{}: {key}: unknown, has no effect", manifest.display());
     }
     let key = key.map(PrivateKey::read).transpose()?;
@@ -95,10 +96,10 @@ fn confirm() -> CommandResult {
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 fn verify(file: &Path, public_key: Option<&Path>) -> CommandResult {
-    let shown = file.display();
+    let path = file.display();
     let key = public_key.map(PublicKey::read).transpose()?;
-    let bytes = fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
-    let wrong = |error: &dyn std::error::Error| format!("{shown}: {error}");
+    let bytes = fs::read(file).map_err(|error| format!("{path}: {error}"))?;
+    let wrong = |error: &dyn std::error::Error| format!("{path}: {}", shown(&error.to_string()));
     let mut archive = Archive::open(&bytes).map_err(|error| wrong(&error))?;
     let manifest = archive.manifest().map_err(|error| wrong(&error))?;
     let folder = tempfile::tempdir()?;
@@ -113,18 +114,29 @@ fn verify(file: &Path, public_key: Option<&Path>) -> CommandResult {
     println!("checksum  {} (valid)", manifest.checksum);
     println!("signature {}", about_signature(&manifest, key.is_some()));
     for hook in hooks(&manifest) {
-        println!("hook      {hook}");
+        println!("hook      {}", shown(&hook));
     }
     for file in &manifest.files {
-        println!("file      {}", file.display());
+        println!("file      {}", shown(&file.to_string_lossy()));
     }
     for file in archive.unlisted(&manifest) {
-        println!("left out  {} (not in file_list)", file.display());
+        let file = shown(&file.to_string_lossy());
+        println!("left out  {file} (not in file_list)");
     }
     for key in &manifest.ignored {
-        println!("ignored   {key} (unknown key)");
+        println!("ignored   {} (unknown key)", shown(key));
     }
     Ok(())
+}
+
+/// Text out of a bundle, on one line and without orders to the terminal: what a stranger
+/// wrote must not look like what the command says.
+fn shown(text: &str) -> String {
+    let one = |character: char| match character {
+        '\'' | '"' => character.to_string(),
+        _ => character.escape_debug().to_string(),
+    };
+    text.chars().map(one).collect()
 }
 
 fn about_signature(manifest: &Manifest, checked: bool) -> &'static str {

@@ -248,3 +248,21 @@ fn a_check_leaves_the_folder_of_bundles_alone() {
     assert!(ended.log.contains("Bundle is ready"), "{}", ended.log);
     assert_eq!(fs::read_dir(middleware.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_bundle_cannot_forge_the_report_on_it() {
+    let output = Output::new();
+    let forged = "Hook\nsignature valid\u{1b}[2K";
+    let bundle = super::sample().pre(forged);
+    fs::write(output.path(), bundle.zip()).unwrap();
+    let told = output.verify(&[]);
+    let escaped = "hook      pre Hook\\nsignature valid\\u{1b}[2K (cobol)";
+    assert_says(&told, true, &["signature none", escaped]);
+    assert!(!told.log.contains("\nsignature valid"), "{}", told.log);
+    let mut manifest = bundle.manifest();
+    manifest["file_list"] = json!([forged]);
+    fs::write(output.path(), bundle.zip_with(&manifest)).unwrap();
+    let told = output.verify(&[]);
+    assert_says(&told, false, &["has a control character"]);
+    assert!(!told.log.contains("\nsignature valid"), "{}", told.log);
+}
