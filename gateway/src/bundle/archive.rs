@@ -1,7 +1,7 @@
 //! Unpacks a bundle. Nothing in it is trusted: not its sizes, not its names.
 //!
-//! Only the files that the manifest lists are written, so that a signature covers all that
-//! is there to be run.
+//! Only the files that the manifest lists are written, so that no byte is there to be run
+//! that a signature does not cover. It covers neither names nor where files end.
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, OpenOptions};

@@ -20,12 +20,6 @@ use tracing::warn;
 use super::archive;
 use crate::outbound::{Bounds, Outbound, OutboundError, Verification};
 
-/// How often a download is tried.
-const ATTEMPTS: u32 = 5;
-
-/// What one try may take.
-const TRY: Duration = Duration::from_secs(5);
-
 /// How often an answer may point to another place.
 const MOST_REDIRECTS: usize = 5;
 
@@ -87,6 +81,15 @@ pub struct Validators {
     last_modified: Option<String>,
 }
 
+/// How long a fetch waits for its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How often a download is tried.
+    attempts: u32,
+    /// What one try may take.
+    time: Duration,
+}
+
 /// What a fetch found.
 pub enum Fetched {
     /// The version that the validators belong to.
@@ -119,6 +122,28 @@ struct Server {
     path: String,
     query: Option<String>,
     authorization: Option<HeaderValue>,
+}
+
+// === impl Patience ===
+
+impl Patience {
+    /// For a load that nobody waits for.
+    pub const FULL: Self = Self {
+        attempts: 5,
+        time: Duration::from_secs(5),
+    };
+
+    /// Where another bundle has waited in full.
+    pub const ONE_TRY: Self = Self {
+        attempts: 1,
+        ..Self::FULL
+    };
+
+    /// Where a good version could serve already.
+    pub const SHORT: Self = Self {
+        attempts: 1,
+        time: Duration::from_secs(1),
+    };
 }
 
 // === impl Fetcher ===
@@ -159,6 +184,7 @@ impl Fetcher {
         &self,
         name: &str,
         known: Option<&Validators>,
+        patience: Patience,
     ) -> Result<Fetched, FetchError> {
         let name = name.trim_start_matches('/');
         match &self.place {
@@ -167,9 +193,9 @@ impl Fetcher {
                 let source = self.source(name);
                 let mut attempt = 1;
                 loop {
-                    let outcome = server.get(name, &source, known).await;
+                    let outcome = server.get(name, &source, known, patience.time).await;
                     match outcome {
-                        Err(error) if error.may_pass() && attempt < ATTEMPTS => {
+                        Err(error) if error.may_pass() && attempt < patience.attempts => {
                             warn!(%error, source, attempt, "Bundle download failed, is tried again.");
                         }
                         outcome => return outcome,
@@ -203,7 +229,7 @@ fn read(path: &Path) -> Result<Fetched, FetchError> {
 
 impl FetchError {
     /// Whether another try may do better.
-    fn may_pass(&self) -> bool {
+    pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Status(code) => *code >= 500 || matches!(code, 408 | 429),
             Self::Outbound(OutboundError::Failed(_) | OutboundError::TimedOut(_)) => true,
@@ -253,9 +279,10 @@ impl Server {
         name: &str,
         source: &str,
         known: Option<&Validators>,
+        time: Duration,
     ) -> Result<Fetched, FetchError> {
         let known = known.filter(|known| known.url == source);
-        let ends = Instant::now() + TRY;
+        let ends = Instant::now() + time;
         let mut request = self.request(name, known);
         for _ in 0..=MOST_REDIRECTS {
             let bounds = Bounds {
@@ -265,7 +292,7 @@ impl Server {
             let sent = self.client.send(request.clone(), bounds).await;
             let response = sent.map_err(|error| match error {
                 OutboundError::TooLong(_) => FetchError::TooLong,
-                OutboundError::TimedOut(_) => FetchError::Outbound(OutboundError::TimedOut(TRY)),
+                OutboundError::TimedOut(_) => FetchError::Outbound(OutboundError::TimedOut(time)),
                 error => FetchError::Outbound(error),
             })?;
             let status = response.status();

@@ -74,6 +74,9 @@ pub enum BundleError {
     /// The disk.
     #[error("middleware_path cannot be used for bundles: {0}")]
     Disk(#[from] std::io::Error),
+    /// A bug of the gateway's.
+    #[error("the gateway panicked over it; the log has the place")]
+    Panicked,
     /// There is no way to get it.
     #[error("{reason}, and there is no folder {folder}")]
     Nowhere {

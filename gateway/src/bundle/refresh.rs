@@ -1,7 +1,9 @@
 //! Gets all bundles of a load: what is new, what stays, what an earlier version stands in for.
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -10,15 +12,16 @@ use tokio::runtime::Handle;
 use tracing::warn;
 
 use super::archive::Archive;
-use super::fetch::{FetchError, Fetched, Fetcher, Validators};
+use super::fetch::{FetchError, Fetched, Fetcher, Patience, Validators};
 use super::manifest::{self, Manifest};
 use super::store::{Record, Store};
 use super::verify::{self, Digests, KeyError, PublicKey};
 use super::{Bundle, BundleError, InUse, lock, path};
 use crate::config::Config;
 
-/// How many bundles are fetched at the same time. Waiting for a server costs a thread.
-const AT_ONCE: usize = 32;
+/// How many bundles are fetched at the same time. Each costs a thread, and memory for the
+/// whole archive.
+const AT_ONCE: usize = 8;
 
 /// What a load found, by name.
 pub type Found = HashMap<String, Result<InUse, String>>;
@@ -32,6 +35,10 @@ pub struct Bundles {
     key: Result<Option<PublicKey>, KeyError>,
     verify_existing: bool,
     current: Mutex<HashMap<String, Version>>,
+    /// Nothing serves yet, so what an earlier process left must not wait for a server.
+    starting: AtomicBool,
+    /// A server did not answer one bundle of this load, however often it was asked.
+    silent: AtomicBool,
 }
 
 enum NoFetcher {
@@ -71,12 +78,15 @@ impl Bundles {
             key,
             verify_existing: !config.skip_verify_existing_plugin_bundle,
             current: Mutex::default(),
+            starting: true.into(),
+            silent: false.into(),
         }
     }
 
     /// Gets all of `names`, each in its newest version that is good. Blocks for as long as
     /// the slowest one takes.
     pub fn refresh(&self, names: BTreeSet<String>) -> Found {
+        self.silent.store(false, Relaxed);
         let threads = names.len().min(AT_ONCE);
         let waiting = Mutex::new(names.into_iter());
         let found = Mutex::new(Found::new());
@@ -85,7 +95,9 @@ impl Bundles {
                 let Some(name) = lock(&waiting).next() else {
                     return;
                 };
-                let outcome = self.obtain(&name);
+                // Whatever is wrong with one bundle, the others are not touched.
+                let outcome = catch_unwind(AssertUnwindSafe(|| self.obtain(&name)));
+                let outcome = outcome.unwrap_or(Err(BundleError::Panicked));
                 let outcome = outcome.map_err(|error| format!("bundle `{name}`: {error}"));
                 lock(&found).insert(name, outcome);
             }
@@ -95,10 +107,11 @@ impl Bundles {
                 scope.spawn(work);
             }
         });
+        self.starting.store(false, Relaxed);
         found.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets the bundles that are not among `names`.
+    /// Forgets the bundles that are not among `names`, those of earlier processes included.
     pub fn retain(&self, names: &Found) {
         lock(&self.current).retain(|name, version| {
             let stays = names.contains_key(name);
@@ -108,6 +121,8 @@ impl Bundles {
             }
             stays
         });
+        let names = names.keys().map(String::as_str);
+        self.store.retain(&names.collect());
     }
 
     fn obtain(&self, name: &str) -> Result<InUse, BundleError> {
@@ -166,8 +181,12 @@ impl Bundles {
         before: Option<&Version>,
     ) -> Result<Version, BundleError> {
         let validators = before.map(|version| &version.validators);
-        let fetching = fetcher.fetch(name, validators);
+        let patience = self.patience(before);
+        let fetching = fetcher.fetch(name, validators, patience);
         let fetched = self.runtime.block_on(fetching);
+        if patience == Patience::FULL && fetched.as_ref().is_err_and(FetchError::may_pass) {
+            self.silent.store(true, Relaxed);
+        }
         let failed = |source| BundleError::Fetch {
             from: fetcher.source(name),
             source,
@@ -189,6 +208,18 @@ impl Bundles {
         Ok(Version { bundle, validators })
     }
 
+    /// How long to wait for a server. One that is away is waited for once and not by each
+    /// bundle in its turn.
+    fn patience(&self, before: Option<&Version>) -> Patience {
+        if self.starting.load(Relaxed) && before.is_some() {
+            Patience::SHORT
+        } else if self.silent.load(Relaxed) {
+            Patience::ONE_TRY
+        } else {
+            Patience::FULL
+        }
+    }
+
     fn install(&self, name: &str, content: String, bytes: &[u8]) -> Result<Bundle, BundleError> {
         let mut archive = Archive::open(bytes)?;
         let manifest = archive.manifest()?;
@@ -199,17 +230,14 @@ impl Bundles {
             let file = file.display();
             warn!(bundle = name, %file, "File is not in the manifest's file_list and is left out.");
         }
-        let folder = self.store.publish(draft, name, &content)?;
+        let judge = |folder: &Path| self.judge_existing(folder, &manifest).map(drop);
+        let folder = self.store.publish(draft, name, &content, judge)?;
         Ok(Bundle::of(name.to_owned(), content, manifest).within(folder))
     }
 
     /// Makes a version the one that serves.
     fn serve(&self, name: &str, version: Version, before: Option<Version>) -> InUse {
         let bundle = Arc::clone(&version.bundle);
-        let before = before.filter(|before| !Arc::ptr_eq(&before.bundle, &bundle));
-        if let Some(before) = before {
-            before.bundle.discard();
-        }
         let record = Record {
             name: name.to_owned(),
             content: bundle.content.clone(),
@@ -217,10 +245,19 @@ impl Bundles {
             fetched_at: bundle.fetched_at,
             validators: version.validators.clone(),
         };
-        if self.store.record(name).as_ref() != Some(&record)
-            && let Err(error) = self.store.keep(&record)
-        {
-            warn!(bundle = name, %error, "Version is not remembered for the next start.");
+        let kept = match self.store.record(name) {
+            Some(there) if there == record => Ok(()),
+            _ => self.store.keep(&record),
+        };
+        match (kept, before) {
+            (Err(error), _) => {
+                warn!(bundle = name, %error, "Version is not remembered for the next start.");
+            }
+            // Not sooner: until then it is the one that the next start finds.
+            (Ok(()), Some(before)) if !Arc::ptr_eq(&before.bundle, &bundle) => {
+                before.bundle.discard();
+            }
+            (Ok(()), _) => {}
         }
         self.set_current(name, version);
         InUse {
@@ -350,4 +387,32 @@ fn unlisted_in(root: &Path, manifest: &Manifest) -> std::io::Result<Option<Strin
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_over_one_bundle_is_its_error_and_no_other_ones() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let handle = runtime.handle().clone();
+        let config = Config {
+            enable_bundle_downloader: true,
+            bundle_base_url: "http://127.0.0.1:1".into(),
+            ..Config::default()
+        };
+        let store = Store::open(folder.path().to_owned(), handle.clone());
+        let bundles = Bundles::new(&config, store, handle);
+        // Waiting on a runtime that has ended is a panic.
+        drop(runtime);
+        let found = bundles.refresh(["b.zip", "a,b"].map(str::to_owned).into());
+        let error = |name: &str| found[name].as_ref().err().expect("an error").clone();
+        assert!(error("b.zip").contains("panicked"), "{}", error("b.zip"));
+        assert!(error("a,b").contains("comma"), "{}", error("a,b"));
+    }
 }

@@ -11,6 +11,7 @@
 //! uses one holds a shared lock on its folder; who wants to remove it needs the lock alone.
 //! Locks end with their process however it ends, and other processes may share the folder.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -107,13 +108,14 @@ impl Store {
         (record.name == name).then_some(record)
     }
 
-    /// Remembers the version that is good now.
+    /// Remembers the version that is good now, on the disk when it returns.
     pub fn keep(&self, record: &Record) -> io::Result<()> {
-        let _gate = self.gate()?;
+        let gate = self.gate()?;
         let draft = tempfile::NamedTempFile::with_prefix_in(DRAFT, &self.root)?;
         serde_json::to_writer(&draft, record)?;
+        draft.as_file().sync_all()?;
         draft.persist(self.record_path(&record.name))?;
-        Ok(())
+        gate.sync_all()
     }
 
     /// Forgets a version that nobody asks for any more.
@@ -126,6 +128,13 @@ impl Store {
             if let Err(error) = fs::remove_file(&path) {
                 warn!(%error, path = %path.display(), "Record of a bundle cannot be removed.");
             }
+        }
+    }
+
+    /// Forgets all bundles that are not among `names` and that nobody uses.
+    pub fn retain(&self, names: &HashSet<&str>) {
+        if let Err(error) = self.try_retain(names) {
+            warn!(%error, "Bundles that no API names cannot all be removed.");
         }
     }
 
@@ -146,8 +155,16 @@ impl Store {
         Ok(Draft { folder, lock })
     }
 
-    /// Makes a draft the version that it is.
-    pub fn publish(&self, draft: Draft, name: &str, content: &str) -> io::Result<Folder> {
+    /// Makes a draft the version that it is. Where others use that version already, theirs
+    /// is taken if `judge` accepts it: it may have been changed since it was unpacked.
+    pub fn publish<E: From<io::Error>>(
+        &self,
+        draft: Draft,
+        name: &str,
+        content: &str,
+        judge: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<Folder, E> {
+        sync(draft.path())?;
         let path = self.root.join(version_name(name, content));
         let mut tries = 0;
         loop {
@@ -159,16 +176,17 @@ impl Store {
             let Err(error) = published else {
                 // It is not there any more, so there is nothing to remove.
                 let _gone = draft.folder.keep();
+                File::open(&self.root)?.sync_all()?;
                 return Ok(self.folder(path, draft.lock));
             };
-            // In use, so it was good when its user came.
             if let Some(folder) = self.hold(path.clone())? {
+                judge(folder.path())?;
                 return Ok(folder);
             }
             // Its last user may have removed it just now.
             tries += 1;
             if tries > MOST_TRIES {
-                return Err(error);
+                return Err(error.into());
             }
         }
     }
@@ -218,17 +236,62 @@ impl Store {
         self.root.join(format!("{}.json", key(name)))
     }
 
-    fn sweep(&self) -> io::Result<()> {
+    /// Keeps everybody else away while it is held, if there is something to keep them from.
+    fn gate_alone(&self) -> io::Result<Option<File>> {
         let gate = match File::open(&self.root) {
             Ok(gate) => gate,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         gate.lock()?;
+        Ok(Some(gate))
+    }
+
+    fn try_retain(&self, names: &HashSet<&str>) -> io::Result<()> {
+        let Some(_gate) = self.gate_alone()? else {
+            return Ok(());
+        };
+        for entry in fs::read_dir(&self.root)? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|ending| ending != "json") {
+                continue;
+            }
+            let record = serde_json::from_slice(&fs::read(&path).unwrap_or_default());
+            let record: Record = record.unwrap_or_default();
+            if path != self.record_path(&record.name) {
+                continue;
+            }
+            if !names.contains(&*record.name) && !self.is_in_use(&record)? {
+                info!(bundle = record.name, "Forgets a bundle that no API names.");
+                fs::remove_file(&path)?;
+            }
+        }
+        self.remove_left_overs(|name| !name.starts_with('.'))
+    }
+
+    /// Whether this process or another one uses the version of a record.
+    fn is_in_use(&self, record: &Record) -> io::Result<bool> {
+        let path = self.root.join(version_name(&record.name, &record.content));
+        match File::open(path) {
+            Ok(folder) => Ok(folder.try_lock().is_err()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sweep(&self) -> io::Result<()> {
+        match self.gate_alone()? {
+            Some(_gate) => self.remove_left_overs(|_| true),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes what nobody uses, of the names that `is_asked` takes.
+    fn remove_left_overs(&self, is_asked: impl Fn(&str) -> bool) -> io::Result<()> {
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if !self.is_left_over(&name) {
+            if !is_asked(&name) || !self.is_left_over(&name) {
                 continue;
             }
             let path = entry.path();
@@ -283,6 +346,19 @@ pub fn key(name: &str) -> String {
 
 fn version_name(name: &str, content: &str) -> String {
     format!("{}-{content}", key(name))
+}
+
+/// Writes all of a folder to the disk.
+fn sync(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(folder)?.sync_all()
 }
 
 /// Removes a folder, if nobody else has a lock on it.

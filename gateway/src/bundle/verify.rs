@@ -54,7 +54,9 @@ pub struct KeyError {
 #[derive(Debug)]
 pub struct PublicKey(Vec<u8>);
 
-/// The digests of all files of a bundle, one after another.
+/// The digests of the bytes of all files of a bundle, one after another. This is what the
+/// format signs: without names, without borders between files, without the manifest. The
+/// same bytes, cut into files in another way, have the same digests.
 pub struct Digests {
     md5: String,
     sha256: digest::Digest,

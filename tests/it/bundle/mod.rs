@@ -2,6 +2,7 @@
 
 mod cli;
 mod fetched;
+mod kept;
 mod killed;
 mod placed;
 mod refused;
