@@ -216,6 +216,11 @@ pub(crate) fn the_last_good_version_serves_and_is_told(driver: Driver) {
     assert_eq!(setup.gateway.get("/ready").json()["status"], "pass");
 }
 
+/// How often it is reloaded; more often with `TEST_RELOADS`.
+fn reloads() -> usize {
+    std::env::var("TEST_RELOADS").map_or(100, |count| count.parse().unwrap())
+}
+
 pub(crate) fn a_hundred_reloads_under_load_leave_nothing_behind(driver: Driver) {
     let versions = [
         versioned(driver, "reload_before"),
@@ -233,8 +238,9 @@ pub(crate) fn a_hundred_reloads_under_load_leave_nothing_behind(driver: Driver) 
         .collect();
     round(20);
     let before = usage(&setup.gateway);
-    round(100);
+    round(reloads());
     let after = usage(&setup.gateway);
+    println!("KiB and descriptors: {before:?} to {after:?}");
     for probe in probes {
         probe.finish().assert_undisturbed(wait::DEADLINE);
     }
