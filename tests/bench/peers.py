@@ -23,7 +23,7 @@ def gateway(ctx, driver=None):
     config = {
         "listen_address": "127.0.0.1", "listen_port": ctx.port, "workers": ctx.workers, "log_level": "warn",
         "app_path": f"{ctx.run}/apps", "middleware_path": f"{HERE}/plugins",
-        "coprocess_options": {"enable_coprocess": driver is not None},
+        "coprocess_options": {"enable_coprocess": driver is not None}, "storage": {"path": f"{ctx.run}/gateway.redb"},
     }
     if driver == "lua":
         # P2 looks tokens up in a file, which a sandboxed script cannot read: it gets them as a module-level table.
