@@ -2,7 +2,7 @@
 //!
 //! The store has the truth. Each process remembers what it has seen for a short time, so that
 //! a caller who comes often does not cost a look into the store each time. Saving never holds
-//! up a request: it goes through a bounded queue to the control plane ([`writer`]), and only
+//! up a request: it goes through a bounded queue to the control plane (`writer`), and only
 //! where there is something to save.
 
 pub mod key;
