@@ -16,10 +16,13 @@ use crate::gateway;
 fn a_version_that_cannot_be_remembered_leaves_the_one_that_is() {
     let server = BundleServer::start();
     server.put("b.zip", version("one").zip());
-    let gateway = start(&server);
     server.put("c.zip", version("one").zip());
-    gateway.write_api(&api("c", "c.zip"));
-    gateway.reload();
+    let gateway = gateway()
+        .with_plugins()
+        .conf(server.conf())
+        .api(api("a", "b.zip"))
+        .api(api("c", "c.zip"))
+        .start();
     let one = shown(&gateway);
     let record = gateway
         .folder()
