@@ -53,6 +53,9 @@ class _Field:
         message._touch()
         try:
             value = check(self.kind, value)
+        except UnicodeError:
+            # They are not made of a text.
+            raise
         except (TypeError, ValueError, OverflowError) as error:
             raise type(error)("field \"%s\": %s" % (self.name, error)) from None
         if self.name == "method" and value and not is_header(value):

@@ -43,21 +43,18 @@ def check(kind, value):
             return bool(_integer(value, 64, OverflowError))
         except TypeError:
             raise wrong_type(value, "bool, int") from None
+    if isinstance(value, bool):
+        raise wrong_type(value, "int")
     return _integer(value, int(kind[3:]), ValueError)
 
 
 def _text(value):
     if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            raise ValueError("bytes are not UTF-8") from None
+        return value.decode()
     if not isinstance(value, str):
         raise wrong_type(value, "str")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("text has lone surrogates") from None
+    # Lone surrogates are no text.
+    value.encode()
     return value
 
 
@@ -103,7 +100,7 @@ class Map(_Part):
         return self._key(key) in self._items
 
     def __iter__(self):
-        return iter(list(self._items))
+        return iter(self._items)
 
     def __delitem__(self, key):
         key = self._key(key)

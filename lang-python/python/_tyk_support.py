@@ -4,6 +4,7 @@ import _imp
 import importlib
 import importlib.abc
 import importlib.machinery
+import inspect
 import io
 import json
 import logging
@@ -11,6 +12,7 @@ import signal
 import sys
 import threading
 
+import _tyk_async
 import _tyk_native
 import _tyk_wire
 
@@ -18,14 +20,35 @@ import _tyk_wire
 from _tyk_loader import Generation, PluginFinder, describe, error_line, handlers
 
 
+# How long after its limit an `async` hook is cut if its loop has not noticed, and how long
+# it has to clean up after it has, in seconds.
+_GRACE = 0.2
+_CLEAN_UP = 1.0
+
+
 class HookTimeout(BaseException):
     """Injected into a hook that ran longer than it may."""
 
     def __init__(self, *args):
         super().__init__(*(args or ("hook ran longer than it may",)))
-        # Only a cut that has arrived counts as one that the plugin could swallow.
-        if _tyk_native.cut_arrived() >= 3:
+        # Only a cut that has arrived where plugin code runs is one that it could swallow.
+        if _in_plugin(sys._getframe().f_back) and _tyk_native.cut_arrived() >= 3:
             _insist()
+
+
+# Where code comes from that no plugin brings: the gateway, and Python's own library.
+_NOT_PLUGINS = ("<gateway>/", "<frozen ", threading.__file__.removesuffix("threading.py"))
+_PACKAGES = ("site-packages", "dist-packages")
+
+
+def _in_plugin(frame):
+    """Whether a frame, or one that called it, is of a plugin or of a package it uses."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_NOT_PLUGINS) or any(part in name for part in _PACKAGES):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _insist():
@@ -49,6 +72,7 @@ def _raise_again(frame, event, arg):
 def relent():
     """Called when a hook that was cut has ended, on its thread."""
     sys.settrace(None)
+    _tyk_async.relent()
     # A cut may arrive between taking a lock and the `try` that gives it back. Nothing of
     # this thread is inside of these modules any more, but all plugins use them.
     handlers = [reference() for reference in list(logging._handlerList)]
@@ -201,17 +225,14 @@ def run_event(function, payload):
     """Calls an event handler with the message and the spec of `payload`, a JSON text."""
     fields = json.loads(payload)
     result = function(fields.get("message") or {}, fields.get("spec") or {})
-    if hasattr(result, "send"):
-        try:
-            result.send(None)
-        except StopIteration:
-            return
-        result.close()
-        raise RuntimeError("async event handler waited for something; it must not")
+    if inspect.iscoroutine(result):
+        run_async(result)
 
 
-def run_async(coroutine, seconds):
-    """What an `async` hook returns, which is waited for."""
-    import _tyk_async
-
-    return _tyk_async.run(coroutine, seconds, HookTimeout)
+def run_async(coroutine):
+    """What an `async` function returns, which is waited for."""
+    _tyk_async.relent()
+    seconds = _tyk_native.time_left()
+    # Later cuts are for what computes; what waits is woken in time.
+    _tyk_native.spare(seconds + _GRACE)
+    return _tyk_async.run(coroutine, seconds, HookTimeout, lambda: _tyk_native.spare(_CLEAN_UP))

@@ -3,8 +3,9 @@
 //! Each thread that runs plugin code is a [`Worker`]. The watchdog, which never touches the
 //! interpreter, answers the waiting request when the limit has passed; a second thread
 //! injects an exception into the hook, again every 50 ms for loops that swallow it; from the
-//! third on it is raised once more inside of the handler that swallowed it. That thread may wait for the interpreter for as long as native code holds it. The watchdog
-//! does not, so requests are answered and the log is written in any case.
+//! third on it is raised once more inside of the handler that swallowed it. That thread may
+//! wait for the interpreter for as long as native code holds it. The watchdog does not, so
+//! requests are answered and the log is written in any case.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -45,6 +46,27 @@ pub(crate) fn cut_arrived() -> u32 {
     })
 }
 
+/// What is left of the time of this thread's run. Called from Python.
+pub(crate) fn time_left() -> Duration {
+    CURRENT.with_borrow(|worker| {
+        let run = worker.as_ref().map(|worker| lock(&worker.run));
+        let ends = run.and_then(|run| run.as_ref().map(|run| run.ends));
+        ends.map_or(Duration::ZERO, |ends| {
+            ends.saturating_duration_since(Instant::now())
+        })
+    })
+}
+
+/// Cuts nothing on this thread for that long: code of the host is at work, which a cut would
+/// leave half done. It is not for ever, as that code may call the plugin's.
+pub(crate) fn spare(py: Python<'_>, time: Duration) {
+    CURRENT.with_borrow(|worker| {
+        if let Some(worker) = worker {
+            worker.spare(py, time);
+        }
+    });
+}
+
 /// What a run is about, for logs and errors.
 #[derive(Clone)]
 pub(crate) struct Subject {
@@ -67,6 +89,9 @@ struct Run {
     number: u64,
     subject: Subject,
     limit: Duration,
+    ends: Instant,
+    /// When it may be cut again.
+    spared: Option<Instant>,
     /// Set for runs of the pool: who waits, and how the pool counts the thread.
     pooled: Option<Pooled>,
     written_off: bool,
@@ -127,6 +152,8 @@ impl Worker {
             number,
             subject,
             limit: whole,
+            ends: Instant::now() + limit,
+            spared: None,
             pooled,
             written_off: false,
             told: false,
@@ -154,13 +181,32 @@ impl Worker {
         }
     }
 
+    fn spare(&self, py: Python<'_>, time: Duration) {
+        let now = Instant::now();
+        if let Some(run) = lock(&self.run).as_mut() {
+            run.spared = Some(now + time);
+            // What ends it now is its limit, even if nothing was injected.
+            if now >= run.ends {
+                self.injected.store(true, Ordering::Relaxed);
+            }
+        }
+        // One that has not arrived yet.
+        interpreter::set_async_exception(py, self.ident, None);
+    }
+
+    fn is_spared(&self) -> bool {
+        let run = lock(&self.run);
+        let spared = run.as_ref().and_then(|run| run.spared);
+        spared.is_some_and(|end| Instant::now() < end)
+    }
+
     /// Injects the exception if the run `number` still goes on.
     fn interrupt(&self, py: Python<'_>, number: u64) {
         let Some(main) = main_thread::running() else {
             return;
         };
         // The thread ends its run with the interpreter's lock held, as we hold it now.
-        if self.slot.current() == Some(number) {
+        if self.slot.current() == Some(number) && !self.is_spared() {
             self.injected.store(true, Ordering::Relaxed);
             let class = main.support.timeout.bind(py).as_any();
             interpreter::set_async_exception(py, self.ident, Some(class));

@@ -8,6 +8,7 @@ use coprocess_core::{DispatchError, Object, Request, Response, Session, StringMa
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::deadline;
 use crate::objects::classes::{self, MiniRequestObject, ResponseObject, SessionState};
 use crate::objects::convert;
 use crate::objects::gone;
@@ -19,6 +20,10 @@ use crate::objects::response::ResponseRecord;
 use crate::plugin::{Function, PluginCode, PluginState};
 use crate::stats::Stats;
 use crate::support::Support;
+
+/// How long it may take to make a text of what was raised before cuts go on: a plugin's
+/// exception has code of its own for that.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// A function of loaded code, as the gateway keeps it; cheap to clone.
 #[derive(Clone)]
@@ -85,7 +90,7 @@ pub(crate) fn run_hook(
     // again here.
     contained(hook, || {
         call(py, support, hook, object).map_err(|failure| match failure {
-            Failure::Raised(error) => support.describe(py, &error),
+            Failure::Raised(error) => told(py, support, &error),
             Failure::Shape(message) => message,
         })
     })
@@ -102,8 +107,14 @@ pub(crate) fn run_event(
     contained(hook, || {
         let callable = hook.function.callable.bind(py);
         let done = support.run_event.bind(py).call1((callable, payload));
-        done.map(drop).map_err(|error| support.describe(py, &error))
+        done.map(drop).map_err(|error| told(py, support, &error))
     })
+}
+
+/// The text of what a run raised; a cut does not get into it.
+fn told(py: Python<'_>, support: &Support, error: &PyErr) -> String {
+    deadline::spare(py, TELLING);
+    support.describe(py, error)
 }
 
 /// Turns a panic into an error: the thread goes on, and its counts stay right.
@@ -141,7 +152,7 @@ fn call(
     if function.arity == 5 {
         views.response = Some(response_view(py, response.take())?);
     }
-    let result = awaited(support, views.invoke(function)?, hook, object.time_limit)?;
+    let result = awaited(support, views.invoke(function)?, hook)?;
     views.check(function, &result)?;
     let changed = views.take_back(function, &result)?;
     Ok(Object {
@@ -211,14 +222,11 @@ fn awaited<'py>(
     support: &Support,
     result: Bound<'py, PyAny>,
     hook: &PyHook,
-    limit: Duration,
 ) -> PyResult<Bound<'py, PyAny>> {
     if !hook.function.is_async {
         return Ok(result);
     }
-    let py = result.py();
-    let run = support.run_async.bind(py);
-    run.call1((result, limit.as_secs_f64()))
+    support.run_async.bind(result.py()).call1((result,))
 }
 
 impl<'py> Views<'py> {

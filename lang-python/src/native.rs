@@ -1,6 +1,7 @@
 //! The module `_tyk_native`: what the Python half of the host calls in Rust.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use coprocess_core::{Host, LogLevel};
 use pyo3::prelude::*;
@@ -32,6 +33,8 @@ pub(crate) fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     module.add_function(wrap_pyfunction!(get_data, &module)?)?;
     module.add_function(wrap_pyfunction!(trigger_event, &module)?)?;
     module.add_function(wrap_pyfunction!(cut_arrived, &module)?)?;
+    module.add_function(wrap_pyfunction!(time_left, &module)?)?;
+    module.add_function(wrap_pyfunction!(spare, &module)?)?;
     classes::register(&module)?;
     Ok(module)
 }
@@ -89,6 +92,18 @@ fn trigger_event(py: Python<'_>, name: &str, payload: &str) {
 #[pyfunction]
 fn cut_arrived() -> u32 {
     deadline::cut_arrived()
+}
+
+/// The seconds that the running hook has left.
+#[pyfunction]
+fn time_left() -> f64 {
+    deadline::time_left().as_secs_f64()
+}
+
+/// Keeps cuts away from what follows, for some seconds.
+#[pyfunction]
+fn spare(py: Python<'_>, seconds: f64) {
+    deadline::spare(py, Duration::try_from_secs_f64(seconds).unwrap_or_default());
 }
 
 /// Text as it can be logged: lone surrogates must not lose the line.

@@ -112,3 +112,38 @@ assert session.DESCRIPTOR is SessionState.DESCRIPTOR
 assert json_format.MessageToDict(theirs)['metadata'] == {'k': 'v'}",
     );
 }
+
+#[test]
+fn what_protobuf_raises_ours_raises_and_what_it_skips_ours_skips() {
+    check(
+        r"import _tyk_native, _tyk_wire
+def outcome(kind, code):
+    make = lambda name: getattr(_tyk_native, name) if kind == 'ours' else _tyk_wire.message_class(name)
+    scope = {'o': make('MiniRequestObject')(), 's': make('SessionState')(), 'r': None}
+    try:
+        exec(code, scope)
+    except Exception as error:
+        return type(error).__name__
+    return scope['r']
+two = 'm = o.headers; m[\'a\'] = \'1\'; m[\'b\'] = \'2\'\n'
+rights = 'm = s.access_rights; m[\'a\']; m[\'b\']\n'
+cases = [
+    'o.url = b\'\\xff\'', 'o.url = \'\\ud800\'', 'o.headers[\'a\'] = \'\\ud800\'',
+    'o.headers[\'\\ud800\']', 'o.headers[b\'\\xff\'] = \'a\'',
+    'o.return_overrides.response_code = True', 's.expires = False', 's.rate = True',
+    's.is_inactive = 2', 's.tags.append(b\'\\xff\')',
+    two + 'for k in m: m[k + \'x\'] = \'3\'', two + 'for k in m: m[k] = \'3\'',
+    two + 'for k in m: del m[k]', two + 'for k, v in m.items(): m[\'new\']',
+    two + 'i = iter(m); next(i); next(i); m[\'q\'] = \'1\'; next(i)',
+    two + 'i = iter(m); m.clear(); next(i)',
+    rights + 'for k in m: m[k + \'x\']', rights + 'for k in m: m[k].api_id = k',
+    rights + 'for k in m: del m[k]',
+]
+groups = [b'\x0b\x0c', b'\x53\x54', b'\x53', b'\x53\x5c', b'\x54', b'\x53\x5b\x08\x01\x5c\x54', b'\x53\x54\x54']
+groups += [b'\x53' * n + b'\x54' * n for n in (99, 100, 101)]
+cases += ['r = o.ParseFromString(%r)' % data for data in groups]
+for code in cases:
+    ours, theirs = outcome('ours', code), outcome('theirs', code)
+    assert ours == theirs, (code, ours, theirs)",
+    );
+}

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use coprocess_core::StringMap;
 use pyo3::Borrowed;
-use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyOverflowError, PyTypeError, PyUnicodeDecodeError, PyUnicodeError, PyValueError,
+};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyString};
@@ -94,7 +96,7 @@ pub(crate) fn merge_child(child: &Bound<'_, PyAny>, value: Value) -> PyResult<()
     match value {
         Value::Map(map) => {
             let view = child.cast::<StringMapView>()?;
-            view.try_borrow_mut()?.map()?.extend(map);
+            view.try_borrow_mut()?.merge(map)?;
         }
         Value::Strings(items) => {
             let list = child.cast::<RepeatedScalar>()?;
@@ -142,6 +144,9 @@ pub(crate) fn from_python(info: &FieldInfo, value: &Bound<'_, PyAny>) -> PyResul
     let checked = match info.kind {
         Kind::Text => text(value).map(Value::Text),
         Kind::Bytes => bytes(value).map(Value::Bytes),
+        Kind::Int32 | Kind::Int64 if value.is_instance_of::<PyBool>() => {
+            Err(wrong_type(value, "int"))
+        }
         Kind::Int32 => integer(value).and_then(|number| match i32::try_from(number) {
             Ok(_) => Ok(Value::Int(number)),
             Err(_) => Err(PyValueError::new_err(format!(
@@ -155,6 +160,10 @@ pub(crate) fn from_python(info: &FieldInfo, value: &Bound<'_, PyAny>) -> PyResul
     };
     checked.map_err(|error| {
         let py = value.py();
+        // They are not made of a text.
+        if error.is_instance_of::<PyUnicodeError>(py) {
+            return error;
+        }
         let message = format!("field \"{}\": {}", info.name, error.value(py));
         PyErr::from_type(error.get_type(py), message)
     })
@@ -163,16 +172,16 @@ pub(crate) fn from_python(info: &FieldInfo, value: &Bound<'_, PyAny>) -> PyResul
 /// Text: `str`, or `bytes` that are UTF-8.
 pub(crate) fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(text) = value.cast::<PyString>() {
-        return match text.to_str() {
-            Ok(text) => Ok(text.to_owned()),
-            Err(_) => Err(PyValueError::new_err("text has lone surrogates")),
-        };
+        return text.to_str().map(str::to_owned);
     }
     if let Ok(bytes) = value.cast::<PyBytes>() {
-        let text = std::str::from_utf8(bytes.as_bytes());
-        return text
-            .map(str::to_owned)
-            .map_err(|_| PyValueError::new_err("bytes are not UTF-8"));
+        return match std::str::from_utf8(bytes.as_bytes()) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(error) => {
+                let error = PyUnicodeDecodeError::new_utf8(value.py(), bytes.as_bytes(), error)?;
+                Err(PyErr::from_value(error.into_any()))
+            }
+        };
     }
     Err(wrong_type(value, "str"))
 }
@@ -196,9 +205,7 @@ impl<'py> FromPyObject<'_, 'py> for Key {
             Ok(text) => text.to_owned(),
             Err(_) => PyString::new(value.py(), &text(&value)?),
         };
-        let text = PyBackedStr::try_from(text);
-        text.map(Self)
-            .map_err(|_| PyValueError::new_err("text has lone surrogates"))
+        PyBackedStr::try_from(text).map(Self)
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use coprocess_core::{Spec, StringMap, canonical_name};
 use http::HeaderName;
-use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList};
 
 use super::convert::Key;
+use super::message_map::MessageMap;
 use super::{convert, gone};
 
 /// `map<string, string>`: a key that is missing reads as empty text, and is there then.
@@ -21,6 +22,8 @@ pub(crate) struct StringMapView {
     is_headers: bool,
     /// It was changed, if only to be as before.
     touched: bool,
+    /// How often keys came or went.
+    reshaped: u32,
 }
 
 enum Content {
@@ -48,6 +51,7 @@ impl StringMapView {
             content,
             is_headers,
             touched: false,
+            reshaped: 0,
         }
     }
 
@@ -84,6 +88,18 @@ impl StringMapView {
     fn changed(&mut self) -> PyResult<&mut StringMap> {
         self.touched = true;
         self.map()
+    }
+
+    /// The map, whose keys are not the same from now on.
+    fn reshaped(&mut self) -> PyResult<&mut StringMap> {
+        self.reshaped = self.reshaped.wrapping_add(1);
+        self.changed()
+    }
+
+    pub(crate) fn merge(&mut self, entries: StringMap) -> PyResult<()> {
+        self.reshaped = self.reshaped.wrapping_add(1);
+        self.map()?.extend(entries);
+        Ok(())
     }
 
     /// The entries: a copy when `keep`, else taken out, and the view is empty afterwards.
@@ -124,7 +140,7 @@ impl StringMapView {
             return Ok(value.to_owned());
         }
         let key = self.key(&key).into_owned();
-        self.changed()?.insert(key, String::new());
+        self.reshaped()?.insert(key, String::new());
         Ok(String::new())
     }
 
@@ -132,13 +148,14 @@ impl StringMapView {
         self.touched = true;
         let (key, value) = (convert::text(key)?, convert::text(value)?);
         let key = self.key(&key).into_owned();
-        self.changed()?.insert(key, value);
+        let is_new = self.changed()?.insert(key, value).is_none();
+        self.reshaped = self.reshaped.wrapping_add(is_new.into());
         Ok(())
     }
 
     fn __delitem__(&mut self, key: Key) -> PyResult<()> {
         let own = self.key(&key);
-        match self.changed()?.shift_remove(&*own) {
+        match self.reshaped()?.shift_remove(&*own) {
             Some(_) => Ok(()),
             None => Err(PyKeyError::new_err(key.to_string())),
         }
@@ -152,8 +169,10 @@ impl StringMapView {
         Ok(self.map()?.len())
     }
 
-    fn __iter__<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
-        PyList::new(py, self.map()?.keys())?.try_iter()
+    fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Keys> {
+        let mut this = slf.try_borrow_mut()?;
+        let keys = PyList::new(slf.py(), this.map()?.keys())?;
+        Keys::new(slf.as_any(), &keys, this.reshaped)
     }
 
     fn keys<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -188,11 +207,11 @@ impl StringMapView {
     #[pyo3(signature = (key, _default = None))]
     fn pop(&mut self, key: Key, _default: Option<Py<PyAny>>) -> PyResult<String> {
         let own = self.key(&key);
-        Ok(self.changed()?.shift_remove(&*own).unwrap_or_default())
+        Ok(self.reshaped()?.shift_remove(&*own).unwrap_or_default())
     }
 
     fn popitem(&mut self) -> PyResult<(String, String)> {
-        let first = self.changed()?.shift_remove_index(0);
+        let first = self.reshaped()?.shift_remove_index(0);
         first.ok_or_else(|| PyKeyError::new_err("the map is empty"))
     }
 
@@ -206,12 +225,12 @@ impl StringMapView {
         }
         let value = convert::text(default)?;
         let key = self.key(&key).into_owned();
-        self.changed()?.insert(key, value.clone());
+        self.reshaped()?.insert(key, value.clone());
         Ok(value)
     }
 
     fn clear(&mut self) -> PyResult<()> {
-        self.changed()?.clear();
+        self.reshaped()?.clear();
         Ok(())
     }
 
@@ -269,6 +288,47 @@ impl StringMapView {
             Content::Own(self.content(true)?),
             self.is_headers,
         ))
+    }
+}
+
+/// The keys of a map, one after the other, as long as none comes or goes.
+#[pyclass(module = "_tyk_native")]
+pub(crate) struct Keys {
+    map: Py<PyAny>,
+    keys: Py<PyIterator>,
+    seen: u32,
+}
+
+impl Keys {
+    pub(super) fn new(
+        map: &Bound<'_, PyAny>,
+        keys: &Bound<'_, PyList>,
+        seen: u32,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            map: map.clone().unbind(),
+            keys: keys.try_iter()?.unbind(),
+            seen,
+        })
+    }
+}
+
+#[pymethods]
+impl Keys {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let map = self.map.bind(py);
+        let reshaped = match map.cast::<StringMapView>() {
+            Ok(map) => map.try_borrow()?.reshaped,
+            Err(_) => map.cast::<MessageMap>()?.try_borrow()?.reshaped(),
+        };
+        if reshaped != self.seen {
+            return Err(PyRuntimeError::new_err("Map modified during iteration."));
+        }
+        self.keys.bind(py).clone().next().transpose()
     }
 }
 

@@ -3,10 +3,10 @@
 use indexmap::IndexMap;
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyList};
+use pyo3::types::{PyDict, PyList};
 
 use super::convert::Key;
-use super::map::view;
+use super::map::{Keys, view};
 use super::message::{self, Message};
 use super::record::{Class, Record};
 use super::{classes, convert, gone};
@@ -16,6 +16,8 @@ use super::{classes, convert, gone};
 pub(crate) struct MessageMap {
     class: Class,
     entries: Option<IndexMap<String, Py<PyAny>>>,
+    /// How often keys came or went.
+    reshaped: u32,
 }
 
 impl MessageMap {
@@ -31,6 +33,7 @@ impl MessageMap {
         Ok(Self {
             class,
             entries: Some(entries?),
+            reshaped: 0,
         })
     }
 
@@ -68,7 +71,7 @@ impl MessageMap {
     ) -> PyResult<()> {
         for (key, record) in records {
             let value = classes::wrap(map.py(), record)?;
-            map.try_borrow_mut()?.entries()?.insert(key, value);
+            map.try_borrow_mut()?.reshape()?.insert(key, value);
         }
         Ok(())
     }
@@ -76,18 +79,27 @@ impl MessageMap {
     fn entries(&mut self) -> PyResult<&mut IndexMap<String, Py<PyAny>>> {
         self.entries.as_mut().ok_or_else(gone)
     }
+
+    /// The entries, whose keys are not the same from now on.
+    fn reshape(&mut self) -> PyResult<&mut IndexMap<String, Py<PyAny>>> {
+        self.reshaped = self.reshaped.wrapping_add(1);
+        self.entries()
+    }
+
+    pub(super) fn reshaped(&self) -> u32 {
+        self.reshaped
+    }
 }
 
 #[pymethods]
 impl MessageMap {
     fn __getitem__(&mut self, py: Python<'_>, key: Key) -> PyResult<Py<PyAny>> {
         let class = self.class;
-        let entries = self.entries()?;
-        if let Some(found) = entries.get(&*key) {
+        if let Some(found) = self.entries()?.get(&*key) {
             return Ok(found.clone_ref(py));
         }
         let made = classes::wrap(py, class.empty())?;
-        entries.insert(key.to_string(), made.clone_ref(py));
+        self.reshape()?.insert(key.to_string(), made.clone_ref(py));
         Ok(made)
     }
 
@@ -102,7 +114,7 @@ impl MessageMap {
     }
 
     fn __delitem__(&mut self, key: Key) -> PyResult<()> {
-        match self.entries()?.shift_remove(&*key) {
+        match self.reshape()?.shift_remove(&*key) {
             Some(_) => Ok(()),
             None => Err(PyKeyError::new_err(key.to_string())),
         }
@@ -116,8 +128,10 @@ impl MessageMap {
         Ok(self.entries()?.len())
     }
 
-    fn __iter__<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
-        PyList::new(py, self.entries()?.keys())?.try_iter()
+    fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Keys> {
+        let mut this = slf.try_borrow_mut()?;
+        let keys = PyList::new(slf.py(), this.entries()?.keys())?;
+        Keys::new(slf.as_any(), &keys, this.reshaped)
     }
 
     fn keys<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -154,12 +168,12 @@ impl MessageMap {
         key: Key,
         _default: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let found = self.entries()?.shift_remove(&*key);
+        let found = self.reshape()?.shift_remove(&*key);
         found.map_or_else(|| classes::wrap(py, self.class.empty()), Ok)
     }
 
     fn popitem(&mut self) -> PyResult<(String, Py<PyAny>)> {
-        let first = self.entries()?.shift_remove_index(0);
+        let first = self.reshape()?.shift_remove_index(0);
         first.ok_or_else(|| PyKeyError::new_err("the map is empty"))
     }
 
@@ -193,7 +207,7 @@ impl MessageMap {
     }
 
     fn clear(&mut self) -> PyResult<()> {
-        self.entries()?.clear();
+        self.reshape()?.clear();
         Ok(())
     }
 

@@ -9,7 +9,12 @@ use super::record::{Class, FieldInfo, Kind, Record, Value};
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
 const DELIMITED: u64 = 2;
+const GROUP: u64 = 3;
+const GROUP_END: u64 = 4;
 const FIXED32: u64 = 5;
+
+/// How deep groups may be nested.
+const DEPTH: usize = 100;
 
 /// Bytes that are no message, and why.
 #[derive(Debug)]
@@ -131,6 +136,8 @@ enum Part<'a> {
     Fixed64([u8; 8]),
     Fixed32,
     Delimited(&'a [u8]),
+    /// No field of ours is one, so it has been skipped.
+    Group,
 }
 
 fn put(record: &mut Record, info: &FieldInfo, part: Part<'_>) -> Result<(), Malformed> {
@@ -233,9 +240,37 @@ impl<'a> Input<'a> {
                 self.0 = split.1;
                 Part::Delimited(split.0)
             }
+            GROUP => {
+                self.skip_group(number)?;
+                Part::Group
+            }
             other => return Err(Malformed(format!("unknown wire type {other}"))),
         };
         Ok((number, part))
+    }
+
+    /// Goes behind the end of a group that has begun, with all groups in it.
+    fn skip_group(&mut self, number: u64) -> Result<(), Malformed> {
+        let mut open = vec![number];
+        while let Some(&innermost) = open.last() {
+            let before = self.0;
+            let tag = self.varint()?;
+            match tag & 7 {
+                GROUP if open.len() == DEPTH => {
+                    return Err(Malformed("groups are nested too deep".to_owned()));
+                }
+                GROUP => open.push(tag >> 3),
+                GROUP_END if tag >> 3 == innermost => {
+                    open.pop();
+                }
+                GROUP_END => return Err(Malformed("a group has the wrong end".to_owned())),
+                _ => {
+                    self.0 = before;
+                    self.part()?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn varint(&mut self) -> Result<u64, Malformed> {

@@ -11,3 +11,4 @@ mod hooks;
 mod loading;
 mod objects;
 mod threads;
+mod waiting;

@@ -49,7 +49,8 @@ assert raises(ValueError, lambda: setattr(session, 'expires', 1 << 70))
 assert raises(ValueError, lambda: setattr(request.object.return_overrides, 'response_code', 1 << 40))
 assert raises(ValueError, lambda: setattr(request.object, 'method', 'NOT A METHOD'))
 assert raises(AttributeError, lambda: setattr(session, 'no_such_field', 1))
-session.rate = 3; session.is_inactive = 1; session.expires = True
+session.rate = 3; session.is_inactive = 1; session.expires = 1
+assert raises(TypeError, lambda: setattr(session, 'expires', True))
 assert session.rate == 3.0 and isinstance(session.rate, float)
 assert session.is_inactive is True and session.expires == 1",
     );

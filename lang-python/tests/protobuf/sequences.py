@@ -80,7 +80,7 @@ def outcome(act):
     except Exception as error:
         kind = type(error)
         # A subclass says the same, and more.
-        return ("raises", "ValueError" if issubclass(kind, UnicodeError) else kind.__name__)
+        return ("raises", kind.__name__)
 
 
 # Each chooser draws what an operation does, and returns it as a function of a message and
