@@ -1,7 +1,7 @@
 //! The hook that authenticates, and what becomes of the session that it makes.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use coprocess_core::{Session, StringMap};
@@ -22,7 +22,7 @@ use crate::session::{Kept, SessionError, Sessions, unix_now};
 const IN_PLACE: usize = 64 * 1024;
 
 /// How many longer ones are searched at the same time.
-static ELSEWHERE: Semaphore = Semaphore::const_new(4);
+static ELSEWHERE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(4)));
 
 /// Authentication by a plugin.
 pub struct AuthStep {
@@ -111,10 +111,7 @@ impl AuthStep {
             extractor.digest(head_text, &body)
         } else {
             let (extractor, head_text) = (Arc::clone(extractor), head_text.to_vec());
-            let _permit = ELSEWHERE.acquire().await;
-            tokio::task::spawn_blocking(move || extractor.digest(&head_text, &body))
-                .await
-                .map_err(|error| ProxyError::Internal(error.to_string()))?
+            elsewhere(move || extractor.digest(&head_text, &body)).await?
         };
         let id = self.session_id(digest, exchange)?;
         self.find_or_ask(call, id, exchange).await
@@ -133,7 +130,9 @@ impl AuthStep {
     /// Whether a stored session lets its caller in without the plugin.
     fn is_enough(&self, stored: &Kept, id: &str, exchange: &Exchange) -> bool {
         let session = &stored.session;
-        session.id_extractor_deadline > unix_now()
+        self.provides_identity
+            && stored.is_owner_known
+            && session.id_extractor_deadline > unix_now()
             && id.len() >= self.sessions.min_id_length
             && session.org_id == exchange.api.spec.org_id
             && unenforced(session).is_none()
@@ -145,6 +144,9 @@ impl AuthStep {
         id: String,
         exchange: &mut Exchange,
     ) -> Result<Flow, ProxyError> {
+        if !self.provides_identity {
+            return self.ask_later(call, Some(id), exchange).await;
+        }
         match self.sessions.find(&id).await {
             Ok(Some(stored)) if self.is_enough(&stored, &id, exchange) => {
                 exchange.session = Some(Arc::clone(&stored.session));
@@ -173,8 +175,9 @@ impl AuthStep {
             Ok(Verdict::Settled(flow)) => return Step::Done(Ok(flow)),
             Err(refusal) => return Step::Done(Err(refusal)),
         };
+        let age = self.sessions.age();
         match self.sessions.seen(&made.id) {
-            Some(stored) => Step::Done(Ok(self.adopt(made, Ok(Some(stored)), exchange))),
+            Some(stored) => Step::Done(Ok(self.adopt(made, Ok(Some(stored)), age, exchange))),
             None => Step::Later(Box::pin(self.keep(made, exchange))),
         }
     }
@@ -208,8 +211,9 @@ impl AuthStep {
     }
 
     async fn keep(&self, made: Made, exchange: &mut Exchange) -> Result<Flow, ProxyError> {
+        let age = self.sessions.age();
         let stored = self.sessions.find(&made.id).await;
-        Ok(self.adopt(made, stored, exchange))
+        Ok(self.adopt(made, stored, age, exchange))
     }
 
     /// What the plugin decided: an answer of its own comes first, then the session.
@@ -233,10 +237,12 @@ impl AuthStep {
     }
 
     /// Makes the plugin's session the request's, and has it saved at the request's end.
+    /// `stored` was looked up at `age`.
     fn adopt(
         &self,
         made: Made,
         stored: Result<Option<Arc<Kept>>, SessionError>,
+        age: u64,
         exchange: &mut Exchange,
     ) -> Flow {
         let Made { id, mut session } = made;
@@ -257,9 +263,9 @@ impl AuthStep {
             _ => Arc::from(session),
         };
         if let Ok(stored) = stored {
-            let unsaved = self
-                .sessions
-                .to_save(&id, &session, stored.as_deref(), self.lifetime);
+            let unsaved =
+                self.sessions
+                    .to_save(&id, &session, stored.as_deref(), self.lifetime, age);
             match unsaved {
                 Ok(unsaved) => exchange.unsaved = unsaved.map(Box::new),
                 Err(error) => warn!(api = exchange.api.id, %error, "Session is not saved."),
@@ -268,6 +274,21 @@ impl AuthStep {
         exchange.session = Some(session);
         Flow::Continue
     }
+}
+
+/// Runs a search on another thread, once there is room. It goes on although its client has
+/// gone, and takes its room as long.
+async fn elsewhere<T: Send + 'static>(
+    search: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ProxyError> {
+    let permit = Arc::clone(&ELSEWHERE).acquire_owned().await;
+    let permit = permit.map_err(|error| ProxyError::Internal(error.to_string()))?;
+    let search = move || {
+        let _permit = permit;
+        search()
+    };
+    let searched = tokio::task::spawn_blocking(search).await;
+    searched.map_err(|error| ProxyError::Internal(error.to_string()))
 }
 
 /// What a session asks for and nothing here enforces.
@@ -304,7 +325,7 @@ fn refuse_what_is_not_enforced(session: &Session, exchange: &Exchange) -> Result
 }
 
 /// The session that the plugin made, if it accepted the caller. It did where it named a key;
-/// where the id was extracted, also where it filled in the session.
+/// where the id was extracted, also where it asked for the caller to be remembered by it.
 fn accepted(
     session: Option<Box<Session>>,
     metadata: StringMap,
@@ -316,20 +337,11 @@ fn accepted(
     let token = token.filter(|token| !token.is_empty()).cloned();
     let id = match (extracted, token) {
         (Some(id), Some(_)) => id,
-        (Some(id), None) if is_filled_in(&mut session) => id,
+        (Some(id), None) if session.id_extractor_deadline > 0 => id,
         (None, Some(token)) => token,
         (_, None) => return Err(ProxyError::AuthRejected),
     };
     Ok(Made { id, session })
-}
-
-/// Whether there is more in a session than metadata: a plugin that refuses returns it as it
-/// got it, maybe with a note.
-fn is_filled_in(session: &mut Session) -> bool {
-    let metadata = std::mem::take(&mut session.metadata);
-    let is_filled_in = *session != Session::default();
-    session.metadata = metadata;
-    is_filled_in
 }
 
 /// What a plugin that makes its session anew each time cannot know, or did not say.
@@ -341,5 +353,31 @@ fn carry_over(made: &mut Session, stored: &Session) {
     }
     if made.max_query_depth == 0 {
         made.max_query_depth = stored.max_query_depth;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_search_whose_client_has_gone_keeps_its_room() {
+        let (started, has_started) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let room = ELSEWHERE.available_permits();
+        let request = tokio::spawn(elsewhere(move || {
+            started.send(()).unwrap();
+            let _ = released.recv();
+        }));
+        let has_started = tokio::task::spawn_blocking(move || has_started.recv());
+        has_started.await.unwrap().unwrap();
+        request.abort();
+        assert!(request.await.unwrap_err().is_cancelled());
+        assert_eq!(ELSEWHERE.available_permits(), room - 1);
+        drop(release);
+        let all = ELSEWHERE.acquire_many(u32::try_from(room).unwrap()).await;
+        assert!(all.is_ok(), "it is given back");
     }
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use serde::Deserialize;
 
-use crate::storage::keys;
+use crate::storage::{MAX_KEY, keys};
 
 /// How ids are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,6 +30,9 @@ pub struct KeyNames {
     /// The configured function; without one, ids have their older form.
     pub function: Option<HashFunction>,
 }
+
+/// Begins the name of an id that no store takes as it is.
+const LONG_ID: &str = "sha256:";
 
 /// What is in an id of the newer form.
 #[derive(Deserialize)]
@@ -90,6 +93,8 @@ impl KeyNames {
     pub fn of_id(&self, id: &str) -> String {
         if self.hashed {
             self.of_hash(&self.function_of(id).hex(id))
+        } else if is_too_long(id) {
+            self.of_hash(&format!("{LONG_ID}{}", HashFunction::Sha256.hex(id)))
         } else {
             self.of_hash(id)
         }
@@ -99,6 +104,17 @@ impl KeyNames {
     /// are not hashed.
     pub fn of_hash(&self, hash: &str) -> String {
         format!("{}{hash}", keys::SESSION)
+    }
+
+    /// What tells the owner of a session from others with the same name; nothing where the
+    /// name alone does.
+    pub fn fingerprint(&self, id: &str) -> Option<String> {
+        let is_ambiguous = if self.hashed {
+            self.function_of(id) != HashFunction::Sha256
+        } else {
+            is_too_long(id)
+        };
+        is_ambiguous.then(|| HashFunction::Sha256.hex(id))
     }
 
     /// The id of a session of an organisation, as the original makes it.
@@ -124,6 +140,10 @@ impl KeyNames {
         let own = id.starts_with("ey").then(own).flatten();
         own.or(self.function).unwrap_or_default()
     }
+}
+
+fn is_too_long(id: &str) -> bool {
+    keys::SESSION.len() + id.len() > MAX_KEY
 }
 
 /// MD5 in lower-case hex: the id of an extracted value, not a secret.
@@ -229,5 +249,20 @@ mod tests {
             hashing(Some(HashFunction::Murmur64)).of_id("hello"),
             "apikey-cbd8a7b341bd9b02"
         );
+    }
+
+    #[test]
+    fn an_id_that_no_store_takes_is_named_by_its_hash() {
+        let names = KeyNames {
+            hashed: false,
+            function: None,
+        };
+        let longest = "a".repeat(MAX_KEY - keys::SESSION.len());
+        assert_eq!(names.of_id(&longest), format!("apikey-{longest}"));
+        assert_eq!(names.fingerprint(&longest), None);
+        let longer = format!("{longest}a");
+        let hash = HashFunction::Sha256.hex(&longer);
+        assert_eq!(names.of_id(&longer), format!("apikey-sha256:{hash}"));
+        assert_eq!(names.fingerprint(&longer), Some(hash));
     }
 }

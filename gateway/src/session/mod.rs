@@ -17,15 +17,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use coprocess_core::Session;
 use moka::sync::Cache;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
 use crate::storage::{Store, StoreError, keys};
 use key::KeyNames;
 use lifetime::Lifetime;
 use record::{Record, Unreadable};
-use writer::Command;
 pub use writer::Writer;
+use writer::{Command, Save};
 
 /// Most bytes of sessions that a process remembers.
 const MAX_REMEMBERED: u64 = 64 * 1024 * 1024;
@@ -36,6 +36,9 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 
 /// How many saves may wait.
 const QUEUE: usize = 8192;
+
+/// How many bytes of them.
+const QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
 /// A session that does not change is written again after this part of its lifetime, so that
 /// it ends a lifetime after its last use and not after its first.
@@ -51,6 +54,7 @@ pub struct Sessions {
     remembered: Remembered,
     fresh_for: Duration,
     queue: mpsc::Sender<Command>,
+    queue_room: Arc<Semaphore>,
     overflow_told: Arc<AtomicBool>,
 }
 
@@ -78,6 +82,11 @@ pub struct Kept {
     /// As plugins see it.
     pub session: Arc<Session>,
     json: Bytes,
+    /// Whose it is, where its name does not say so.
+    fingerprint: Option<String>,
+    /// It is known whose it is. It is not where something else has written it under a name
+    /// that others may have too.
+    pub is_owner_known: bool,
     /// When it was last known to be in the store.
     seen: Instant,
     /// When this process has last written it.
@@ -163,6 +172,7 @@ impl Sessions {
             remembered,
             fresh_for: settings.fresh_for,
             queue: sender,
+            queue_room: Arc::new(Semaphore::new(QUEUED_BYTES)),
             overflow_told,
         };
         (Arc::new(sessions), writer)
@@ -170,7 +180,18 @@ impl Sessions {
 
     /// The session with this id, if it was seen a moment ago.
     pub fn seen(&self, id: &str) -> Option<Arc<Kept>> {
-        self.seen_as(&self.names.of_id(id))
+        let kept = self.seen_as(&self.names.of_id(id))?;
+        self.may_be_of(id, &kept).then_some(kept)
+    }
+
+    /// Whether nothing says that a session found under the name of this id is another's.
+    fn may_be_of(&self, id: &str, kept: &Kept) -> bool {
+        kept.fingerprint.is_none() || kept.fingerprint == self.names.fingerprint(id)
+    }
+
+    /// How often a session was deleted. What a save begins from is looked up after this.
+    pub fn age(&self) -> u64 {
+        self.remembered.age()
     }
 
     fn seen_as(&self, name: &str) -> Option<Arc<Kept>> {
@@ -183,10 +204,11 @@ impl Sessions {
     /// The session with this id, from memory or from the store.
     pub async fn find(&self, id: &str) -> Result<Option<Arc<Kept>>, SessionError> {
         let name = self.names.of_id(id);
-        match self.seen_as(&name) {
-            Some(kept) => Ok(Some(kept)),
-            None => self.look_up(id, &name).await,
-        }
+        let kept = match self.seen_as(&name) {
+            Some(kept) => Some(kept),
+            None => self.look_up(id, &name).await?,
+        };
+        Ok(kept.filter(|kept| self.may_be_of(id, kept)))
     }
 
     async fn look_up(&self, id: &str, name: &str) -> Result<Option<Arc<Kept>>, SessionError> {
@@ -205,12 +227,20 @@ impl Sessions {
                 ..Kept::clone(&before)
             },
             _ => {
-                let mut session = Record::parse(&json)?.session()?;
+                let record = Record::parse(&json)?;
+                let fingerprint = record.fingerprint().map(str::to_owned);
+                let expected = self.names.fingerprint(id);
+                if fingerprint.is_some() && fingerprint != expected {
+                    return Ok(None);
+                }
+                let mut session = record.session()?;
                 // The document does not have it: its name does.
                 id.clone_into(&mut session.key_id);
                 Kept {
                     session: Arc::new(session),
                     json,
+                    is_owner_known: fingerprint == expected,
+                    fingerprint,
                     seen: now,
                     written: None,
                     ends: None,
@@ -228,7 +258,11 @@ impl Sessions {
     pub async fn document(&self, name: &str) -> Result<Option<Record>, SessionError> {
         self.flush().await?;
         match self.store.get(name).await? {
-            Some(json) => Ok(Some(Record::parse(&json)?)),
+            Some(json) => {
+                let mut record = Record::parse(&json)?;
+                record.set_fingerprint(None);
+                Ok(Some(record))
+            }
             None => Ok(None),
         }
     }
@@ -265,7 +299,7 @@ impl Sessions {
     }
 
     /// What has to be saved so that the store has `session`, which a plugin has just made,
-    /// in the place of `stored`; nothing if it is there already.
+    /// in the place of `stored`, which was looked up at `age`; nothing if it is there already.
     ///
     /// What is returned is saved when it is dropped, at the end of its request.
     pub fn to_save(
@@ -274,11 +308,14 @@ impl Sessions {
         session: &Arc<Session>,
         stored: Option<&Kept>,
         lifetime: Lifetime,
+        age: u64,
     ) -> Result<Option<Unsaved>, Unreadable> {
         let now = Instant::now();
         let ttl = lifetime.of(session, unix_now());
         let json = match stored {
-            Some(stored) if Arc::ptr_eq(&stored.session, session) => stored.json.clone(),
+            Some(stored) if stored.is_owner_known && Arc::ptr_eq(&stored.session, session) => {
+                stored.json.clone()
+            }
             stored => self.document_of(id, session, stored)?,
         };
         let is_there = stored.is_some_and(|stored| stored.json == json);
@@ -288,7 +325,10 @@ impl Sessions {
         let kept = Kept {
             session: Arc::clone(session),
             json,
-            seen: now,
+            fingerprint: self.names.fingerprint(id),
+            is_owner_known: true,
+            // Writing is no look: what others have deleted must be noticed.
+            seen: stored.map_or(now, |stored| stored.seen),
             written: Some(now),
             // A time too far away to be written down is no end.
             ends: ttl.and_then(|ttl| now.checked_add(ttl)),
@@ -297,7 +337,7 @@ impl Sessions {
             name: self.names.of_id(id),
             kept: Arc::new(kept),
             ttl,
-            age: self.remembered.age(),
+            age,
             sessions: Arc::clone(self),
         }))
     }
@@ -317,8 +357,9 @@ impl Sessions {
             .unwrap_or_default();
         record.apply(session);
         if self.names.hashed {
-            record.forget_token(id);
+            record.forget_token();
         }
+        record.set_fingerprint(self.names.fingerprint(id));
         Ok(match before {
             // The same document in another spelling need not be written.
             Some((before, stored)) if before == record => stored.json.clone(),
@@ -357,15 +398,27 @@ pub struct Unsaved {
     sessions: Arc<Sessions>,
 }
 
+impl Unsaved {
+    fn enqueue(&self) -> Result<(), Box<dyn std::error::Error>> {
+        let json = self.kept.json.clone();
+        let size = u32::try_from(self.name.len() + json.len())?;
+        let room = Arc::clone(&self.sessions.queue_room).try_acquire_many_owned(size)?;
+        self.sessions.queue.try_send(Command::Save {
+            name: self.name.clone(),
+            what: Save {
+                json,
+                ttl: self.ttl,
+                _room: room,
+            },
+            age: self.age,
+        })?;
+        Ok(())
+    }
+}
+
 impl Drop for Unsaved {
     fn drop(&mut self) {
-        let command = Command::Save {
-            name: self.name.clone(),
-            json: self.kept.json.clone(),
-            ttl: self.ttl,
-            age: self.age,
-        };
-        match self.sessions.queue.try_send(command) {
+        match self.enqueue() {
             Ok(()) => {
                 let (name, kept) = (std::mem::take(&mut self.name), Arc::clone(&self.kept));
                 self.sessions.remembered.insert(name, kept, self.age);

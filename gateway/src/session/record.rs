@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 /// The entry of the metadata that names the key which a session belongs to.
 pub const TOKEN: &str = "token";
 
+/// Whose session it is, where the name does not say so. Only the store sees it.
+const FINGERPRINT: &str = "coprocess_gateway_id_sha256";
+
 /// A whole number up to this is the same number in every JSON reader.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -107,16 +110,24 @@ impl Record {
         }
     }
 
-    /// Leaves the key out of the metadata, where it stands in the clear.
-    pub fn forget_token(&mut self, key: &str) {
+    /// Whose session it is, where that was written down.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.0.get(FINGERPRINT).and_then(Value::as_str)
+    }
+
+    /// Writes down whose session it is.
+    pub fn set_fingerprint(&mut self, fingerprint: Option<String>) {
+        put_value(&mut self.0, FINGERPRINT, fingerprint.map(Value::String));
+    }
+
+    /// Leaves the token out of the metadata, where it stands in the clear.
+    pub fn forget_token(&mut self) {
         let Some(Value::Object(metadata)) = self.0.get_mut("meta_data") else {
             return;
         };
-        if metadata.get(TOKEN).and_then(Value::as_str) == Some(key) {
-            metadata.remove(TOKEN);
-            if metadata.is_empty() {
-                self.0.remove("meta_data");
-            }
+        metadata.remove(TOKEN);
+        if metadata.is_empty() {
+            self.0.remove("meta_data");
         }
     }
 }
@@ -479,12 +490,11 @@ mod tests {
 
     #[test]
     fn a_key_in_the_clear_can_be_left_out() {
-        let mut own = record(json!({"meta_data": {"token": "abc"}}));
-        own.forget_token("abc");
-        assert_eq!(own.into_value(), json!({}));
-        let other = json!({"meta_data": {"token": "other"}});
-        let mut others = record(other.clone());
-        others.forget_token("abc");
-        assert_eq!(others.into_value(), other);
+        let mut only = record(json!({"meta_data": {"token": "abc"}}));
+        only.forget_token();
+        assert_eq!(only.into_value(), json!({}));
+        let mut among = record(json!({"meta_data": {"token": "abc", "plan": "gold"}}));
+        among.forget_token();
+        assert_eq!(among.into_value(), json!({"meta_data": {"plan": "gold"}}));
     }
 }

@@ -1,5 +1,6 @@
 //! Sessions against a store that counts, and that can be away.
 
+use super::key::HashFunction;
 use super::*;
 use crate::storage::{MemoryStore, StoreFuture};
 
@@ -98,6 +99,7 @@ impl Setup {
 
     /// What a request does with a session that its plugin has made.
     async fn use_session(&self, id: &str, session: &Session, lifetime: Lifetime) {
+        let age = self.sessions.age();
         let stored = self.sessions.find(id).await.unwrap();
         let session = match &stored {
             Some(stored) if *stored.session == *session => Arc::clone(&stored.session),
@@ -105,7 +107,7 @@ impl Setup {
         };
         let unsaved = self
             .sessions
-            .to_save(id, &session, stored.as_deref(), lifetime);
+            .to_save(id, &session, stored.as_deref(), lifetime, age);
         drop(unsaved.unwrap());
         self.sessions.flush().await.unwrap();
     }
@@ -189,8 +191,9 @@ async fn a_request_on_its_way_does_not_bring_a_deleted_session_back() {
     let setup = start(LONG, false);
     setup.use_session("abc", &session("a"), lasting(0)).await;
     let made = Arc::new(session("b"));
-    let unsaved = setup.sessions.to_save("abc", &made, None, lasting(0));
+    let age = setup.sessions.age();
     assert!(setup.sessions.delete(setup.name("abc")).await.unwrap());
+    let unsaved = setup.sessions.to_save("abc", &made, None, lasting(0), age);
     drop(unsaved.unwrap());
     let document = setup.sessions.document(&setup.name("abc")).await;
     assert!(document.unwrap().is_none());
@@ -219,9 +222,13 @@ async fn what_could_not_be_saved_is_tried_again() {
     setup.store.away.store(true, Ordering::Relaxed);
     let kept = setup.sessions.seen("abc");
     let made = Arc::new(session("b"));
-    let unsaved = setup
-        .sessions
-        .to_save("abc", &made, kept.as_deref(), lasting(0));
+    let unsaved = setup.sessions.to_save(
+        "abc",
+        &made,
+        kept.as_deref(),
+        lasting(0),
+        setup.sessions.age(),
+    );
     drop(unsaved.unwrap());
     setup.sessions.flush().await.unwrap();
     assert!(setup.sessions.seen("abc").is_none());
@@ -248,7 +255,7 @@ async fn a_full_queue_drops_the_save_and_not_the_request() {
     let made = Arc::new(session("a"));
     for number in 0..QUEUE + 10 {
         let id = format!("key-{number}");
-        drop(sessions.to_save(&id, &made, None, lasting(0)).unwrap());
+        drop(sessions.to_save(&id, &made, None, lasting(0), 0).unwrap());
     }
     assert!(sessions.seen("key-0").is_some());
     let dropped = format!("key-{QUEUE}");
@@ -262,5 +269,106 @@ async fn a_hashed_key_is_nowhere_in_the_store() {
     let names = setup.store.inner.keys("").await.unwrap();
     assert_eq!(names, ["apikey-b3dd93fa"]);
     let json = setup.store.inner.get(&names[0]).await.unwrap().unwrap();
-    assert_eq!(json, r#"{"alias":"a"}"#);
+    let fingerprint = HashFunction::Sha256.hex("abc");
+    let expected = format!(r#"{{"alias":"a","coprocess_gateway_id_sha256":"{fingerprint}"}}"#);
+    assert_eq!(json, expected);
+    let shown = setup.sessions.document(&names[0]).await.unwrap().unwrap();
+    assert_eq!(shown.to_json(), br#"{"alias":"a"}"#);
+}
+
+#[tokio::test]
+async fn two_ids_with_one_hash_do_not_share_a_session() {
+    let setup = start(LONG, true);
+    let ids = ["k77202", "k1294"].map(|value| format!("org{}", key::md5_hex(value.as_bytes())));
+    assert_eq!(setup.name(&ids[0]), setup.name(&ids[1]));
+    setup.use_session(&ids[0], &session("a"), lasting(0)).await;
+    assert!(setup.sessions.seen(&ids[0]).unwrap().is_owner_known);
+    assert!(setup.sessions.seen(&ids[1]).is_none());
+    assert!(setup.sessions.find(&ids[1]).await.unwrap().is_none());
+    setup.sessions.remembered.sessions.invalidate_all();
+    assert!(
+        setup.sessions.find(&ids[1]).await.unwrap().is_none(),
+        "from the store"
+    );
+    assert!(
+        setup
+            .sessions
+            .find(&ids[0])
+            .await
+            .unwrap()
+            .unwrap()
+            .is_owner_known
+    );
+}
+
+#[tokio::test]
+async fn a_hashed_session_that_names_no_owner_gets_one_when_it_is_used() {
+    let setup = start(LONG, true);
+    let json = Bytes::from_static(br#"{"alias":"a"}"#);
+    setup
+        .store
+        .inner
+        .set(&setup.name("abc"), json, None)
+        .await
+        .unwrap();
+    let found = setup.sessions.find("abc").await.unwrap().unwrap();
+    assert!(!found.is_owner_known);
+    let same = Session::clone(&found.session);
+    setup.use_session("abc", &same, lasting(0)).await;
+    assert!(setup.sessions.seen("abc").unwrap().is_owner_known);
+}
+
+#[tokio::test]
+async fn a_session_that_changes_all_the_time_is_looked_up_all_the_same() {
+    let setup = start(LONG, false);
+    setup.use_session("abc", &session("a"), lasting(0)).await;
+    let seen = setup.sessions.seen("abc").unwrap().seen;
+    setup.use_session("abc", &session("b"), lasting(0)).await;
+    assert_eq!(setup.sessions.seen("abc").unwrap().seen, seen);
+}
+
+#[tokio::test]
+async fn a_deletion_that_fails_is_noted_all_the_same() {
+    let setup = start(LONG, false);
+    setup.use_session("abc", &session("a"), lasting(0)).await;
+    let age = setup.sessions.age();
+    setup.store.away.store(true, Ordering::Relaxed);
+    assert!(setup.sessions.delete(setup.name("abc")).await.is_err());
+    assert!(setup.sessions.seen("abc").is_none());
+    setup.store.away.store(false, Ordering::Relaxed);
+    let made = Arc::new(session("b"));
+    drop(
+        setup
+            .sessions
+            .to_save("abc", &made, None, lasting(0), age)
+            .unwrap(),
+    );
+    setup.sessions.flush().await.unwrap();
+    assert_eq!(setup.store.counts().1, 1, "it is not written again");
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_in_bytes() {
+    let setup = start(LONG, false);
+    let room = Arc::clone(&setup.sessions.queue_room);
+    let held = room
+        .try_acquire_many(u32::try_from(QUEUED_BYTES).unwrap())
+        .unwrap();
+    setup.use_session("abc", &session("a"), lasting(0)).await;
+    assert_eq!(setup.store.counts().1, 0);
+    drop(held);
+    setup.use_session("abc", &session("a"), lasting(0)).await;
+    assert_eq!(setup.store.counts().1, 1);
+    assert_eq!(setup.sessions.queue_room.available_permits(), QUEUED_BYTES);
+}
+
+#[tokio::test]
+async fn a_session_with_an_id_that_no_store_takes_is_saved() {
+    let setup = start(LONG, false);
+    let id = "a".repeat(5000);
+    setup.use_session(&id, &session("a"), lasting(0)).await;
+    setup.sessions.remembered.sessions.invalidate_all();
+    let found = setup.sessions.find(&id).await.unwrap().unwrap();
+    assert_eq!(found.session.alias, "a");
+    assert!(found.is_owner_known);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use moka::sync::Cache;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::warn;
 
@@ -28,12 +28,7 @@ const MAX_DELETED: u64 = 100_000;
 /// What the writer is asked to do.
 pub(super) enum Command {
     /// Save a session that was made when `age` sessions had been deleted.
-    Save {
-        name: String,
-        json: Bytes,
-        ttl: Option<Duration>,
-        age: u64,
-    },
+    Save { name: String, what: Save, age: u64 },
     /// Delete a session, and say whether there was one.
     Delete {
         name: String,
@@ -41,6 +36,13 @@ pub(super) enum Command {
     },
     /// Say when everything before has been carried out.
     Flush(oneshot::Sender<()>),
+}
+
+/// A document to be saved, and the room that it takes in the queue until it is.
+pub(super) struct Save {
+    pub json: Bytes,
+    pub ttl: Option<Duration>,
+    pub _room: OwnedSemaphorePermit,
 }
 
 /// The end of the queue. It ends when nobody can save sessions any more.
@@ -53,7 +55,7 @@ pub struct Writer {
     overflow_told: Arc<AtomicBool>,
 }
 
-type Saves = HashMap<String, (Bytes, Option<Duration>)>;
+type Saves = HashMap<String, Save>;
 
 impl Writer {
     pub(super) fn new(
@@ -83,12 +85,9 @@ impl Writer {
             let mut saves = Saves::new();
             for command in batch.drain(..) {
                 match command {
-                    Command::Save {
-                        name,
-                        json,
-                        ttl,
-                        age,
-                    } => self.collect(&mut saves, name, (json, ttl), age),
+                    Command::Save { name, what, age } => {
+                        self.collect(&mut saves, name, what, age);
+                    }
                     Command::Delete { name, reply } => {
                         self.save(std::mem::take(&mut saves)).await;
                         // Nobody waiting any more is no reason not to delete.
@@ -105,7 +104,7 @@ impl Writer {
     }
 
     /// Adds a save, unless the session was deleted after the request had begun.
-    fn collect(&self, saves: &mut Saves, name: String, what: (Bytes, Option<Duration>), age: u64) {
+    fn collect(&self, saves: &mut Saves, name: String, what: Save, age: u64) {
         if self.deleted.get(&name).is_some_and(|deleted| deleted > age) {
             self.remembered.sessions.invalidate(&name);
         } else {
@@ -115,10 +114,10 @@ impl Writer {
 
     async fn save(&self, saves: Saves) {
         let mut running = JoinSet::new();
-        for (name, (json, ttl)) in saves {
+        for (name, save) in saves {
             let store = Arc::clone(&self.store);
             running.spawn(async move {
-                let outcome = store.set(&name, json, ttl).await;
+                let outcome = store.set(&name, save.json.clone(), save.ttl).await;
                 outcome.map_err(|error| (name, error))
             });
         }
@@ -138,9 +137,16 @@ impl Writer {
     }
 
     async fn delete(&self, name: String) -> Result<bool, StoreError> {
-        let was_there = self.store.delete(&name).await?;
-        let age = self.remembered.delete(&name);
-        self.deleted.insert(name, age);
-        Ok(was_there)
+        self.forget(&name);
+        let outcome = self.store.delete(&name).await;
+        // Requests may have found it while the store was at it.
+        self.forget(&name);
+        outcome
+    }
+
+    /// Forgets a session, and has saves that began before refused.
+    fn forget(&self, name: &String) {
+        let age = self.remembered.delete(name);
+        self.deleted.insert(name.clone(), age);
     }
 }

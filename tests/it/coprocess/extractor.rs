@@ -189,10 +189,14 @@ pub(crate) fn a_session_without_a_deadline_to_come_asks_the_plugin_again(driver:
     }
 }
 
-pub(crate) fn a_token_is_not_needed_where_the_session_is_filled_in(driver: Driver) {
+pub(crate) fn a_token_is_not_needed_where_the_session_has_a_deadline(driver: Driver) {
     let setup = start_by_header(driver);
     let without = |session: &Value| known("abc").header("X-Session", session.to_string());
-    for refused in [json!({}), json!({"metadata": {"note": "nobody knows you"}})] {
+    for refused in [
+        json!({}),
+        json!({"metadata": {"note": "nobody knows you"}}),
+        json!({"rate": 5, "alias": "before the password"}),
+    ] {
         setup
             .gateway
             .send(&without(&refused))
@@ -204,6 +208,38 @@ pub(crate) fn a_token_is_not_needed_where_the_session_is_filled_in(driver: Drive
     assert!(!was_asked(&setup.upstream));
     let session = json!({"id_extractor_deadline": FUTURE, "org_id": "org"});
     assert_eq!(stored(&setup.gateway, ID), Some(session));
+}
+
+pub(crate) fn another_identity_is_not_replaced_by_a_known_caller(driver: Driver) {
+    let upstream = Upstream::echo();
+    let named = |id: &str| by_header(Definition::new(id).driver(driver).upstream(&upstream));
+    let gateway = gateway()
+        .fixture("sessions", driver)
+        .api(named("api"))
+        .api(named("other").set("/base_identity_provided_by", "jwt_claim"))
+        .start();
+    let first = gateway.send(&accepted(known("abc"), &cached()));
+    assert_eq!(first.status, 200);
+    assert_eq!(gateway.send(&known("abc")).status, 200);
+    let elsewhere = Request::get("/other/").header("X-Id", "abc");
+    gateway.send(&elsewhere).assert_error(403, "Forbidden");
+}
+
+pub(crate) fn a_colliding_id_does_not_let_its_caller_in(driver: Driver) {
+    let upstream = Upstream::echo();
+    let api = by_header(Definition::new("api").driver(driver).upstream(&upstream));
+    let gateway = gateway()
+        .fixture("sessions", driver)
+        .conf(json!({"hash_keys": true, "enable_hashed_keys_listing": true}))
+        .api(api)
+        .start();
+    // The ids of both values have the same hash of 32 bits.
+    let first = gateway.send(&accepted(known("k77202"), &cached()));
+    assert_eq!(first.status, 200);
+    assert_eq!(gateway.send(&known("k77202")).status, 200);
+    let listed = gateway.admin("/tyk/keys").json();
+    assert_eq!(listed, json!({"keys": ["9487e0ea"]}));
+    gateway.send(&known("k1294")).assert_error(403, "Forbidden");
 }
 
 pub(crate) fn a_deleted_session_is_asked_for_again(driver: Driver) {
