@@ -18,6 +18,10 @@ const OVERHEAD: usize = 192;
 /// they cannot pile up.
 const SWEPT_BY_SET: usize = 4;
 
+/// How many expired entries one that is added may remove to have room: a large value would
+/// need the room of very many small ones, while everybody else waits.
+const SWEPT_FOR_ROOM: usize = 256;
+
 /// A value and when it ends, in milliseconds of the store's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -41,6 +45,8 @@ pub(super) struct Table {
 pub(super) struct Unwritten {
     keys: HashSet<Arc<str>>,
     bytes: usize,
+    /// Those that are being written.
+    taken: Arc<HashSet<Arc<str>>>,
 }
 
 impl Entry {
@@ -151,10 +157,29 @@ impl Table {
         unwritten.is_some_and(|unwritten| !unwritten.keys.is_empty())
     }
 
-    /// Takes the keys that a file does not have yet.
-    pub(super) fn take_unwritten(&mut self) -> HashSet<Arc<str>> {
-        let taken = self.unwritten.as_mut().map(std::mem::take);
-        taken.unwrap_or_default().keys
+    /// Whether a file may have something else under `key`, also while it is being written.
+    pub(super) fn is_unwritten(&self, key: &str) -> bool {
+        let unwritten = self.unwritten.as_ref();
+        unwritten
+            .is_some_and(|unwritten| unwritten.keys.contains(key) || unwritten.taken.contains(key))
+    }
+
+    /// Takes the keys that a file does not have yet. They count as unwritten until
+    /// [`Table::settle`] is called.
+    pub(super) fn take_unwritten(&mut self) -> Arc<HashSet<Arc<str>>> {
+        let Some(unwritten) = &mut self.unwritten else {
+            return Arc::default();
+        };
+        unwritten.bytes = 0;
+        unwritten.taken = Arc::new(std::mem::take(&mut unwritten.keys));
+        Arc::clone(&unwritten.taken)
+    }
+
+    /// Forgets what was taken: it is written, or put back.
+    pub(super) fn settle(&mut self) {
+        if let Some(unwritten) = &mut self.unwritten {
+            unwritten.taken = Arc::default();
+        }
     }
 
     /// Puts back what could not be written.
@@ -176,12 +201,21 @@ impl Table {
                 "too many changes wait to be written to the disk".into(),
             ));
         }
+        let mut swept = 0;
         loop {
             let replaced = self.entries.get(key);
             let replaced = replaced.map_or(0, |entry| size(key, &entry.value));
             if self.bytes - replaced + size_of_new <= self.most {
                 return Ok(());
             }
+            if swept == SWEPT_FOR_ROOM {
+                return Err(StoreError::Refused(
+                    "it is full of entries that have expired and are being removed; try again \
+                     in a moment"
+                        .into(),
+                ));
+            }
+            swept += 1;
             if self.sweep(now, 1) == 0 {
                 return Err(StoreError::Refused(format!(
                     "it is full: {} of {} bytes are in use; raise storage.max_bytes, or store \
@@ -252,6 +286,38 @@ mod tests {
         assert_eq!((table.bytes, table.has_ends()), (size("late", b""), false));
         assert_eq!(table.take_unwritten().len(), added as usize + 1);
         assert!(!table.has_unwritten());
+    }
+
+    #[test]
+    fn a_large_value_removes_many_small_ones_over_several_calls() {
+        let mut table = Table::new(1_000_000);
+        for count in 0..2000 {
+            assert!(set(&mut table, &format!("k{count}"), 100, Some(1)));
+        }
+        let large = || Bytes::from(vec![0; 900_000]);
+        let refused = table.set("large", large(), None, 1);
+        let Err(StoreError::Refused(reason)) = refused else {
+            panic!("it is stored in one call: {refused:?}");
+        };
+        assert!(reason.contains("try again"), "{reason}");
+        assert_eq!(
+            table.entries.len(),
+            2000 - SWEPT_FOR_ROOM - SWEPT_BY_SET,
+            "it has removed as many as it may"
+        );
+        let again = (0..10).any(|_| table.set("large", large(), None, 1).is_ok());
+        assert!(again, "it never has room");
+    }
+
+    #[test]
+    fn what_is_being_written_counts_as_unwritten_until_it_is_settled() {
+        let mut table = Table::of_file(Vec::new(), MOST);
+        assert!(set(&mut table, "k", 1, None));
+        assert!(table.is_unwritten("k"));
+        table.take_unwritten();
+        assert!(table.is_unwritten("k") && !table.has_unwritten());
+        table.settle();
+        assert!(!table.is_unwritten("k"));
     }
 
     #[test]

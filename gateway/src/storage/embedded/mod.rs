@@ -102,10 +102,14 @@ impl EmbeddedStore {
         })
     }
 
-    /// Makes a change; with an outcome that is true there is something to write, and `wait`
-    /// tells whether the caller waits for that.
+    /// Makes a change under `key`; with the outcome `changed` there is something to write, and
+    /// `wait` tells whether the caller waits for that.
+    ///
+    /// Any other outcome rests on what was there before. Where the file does not have that
+    /// yet, who waits waits all the same: a kill would make the answer wrong.
     fn change<'a, T: Copy + PartialEq + Send + 'a>(
         &self,
+        key: &str,
         changed: T,
         wait: bool,
         make: impl FnOnce(&mut Table, u64) -> Result<T, StoreError>,
@@ -113,7 +117,7 @@ impl EmbeddedStore {
         let mut state = self.shared.write();
         let had_unwritten = state.table.has_unwritten();
         let outcome = match make(&mut state.table, self.shared.clock.now()) {
-            Ok(outcome) if outcome == changed => outcome,
+            Ok(outcome) if outcome == changed || wait && state.table.is_unwritten(key) => outcome,
             outcome => return done(outcome),
         };
         if !wait {
@@ -154,7 +158,7 @@ impl Store for EmbeddedStore {
     }
 
     fn set<'a>(&'a self, key: &'a str, value: Bytes, ttl: Option<Duration>) -> StoreFuture<'a, ()> {
-        self.change((), true, |table, now| {
+        self.change(key, (), true, |table, now| {
             table.set(key, value, lifetime(ttl), now)
         })
     }
@@ -165,7 +169,7 @@ impl Store for EmbeddedStore {
         value: Bytes,
         ttl: Option<Duration>,
     ) -> StoreFuture<'a, ()> {
-        self.change((), false, |table, now| {
+        self.change(key, (), false, |table, now| {
             table.set(key, value, lifetime(ttl), now)
         })
     }
@@ -176,7 +180,7 @@ impl Store for EmbeddedStore {
         value: Bytes,
         ttl: Option<Duration>,
     ) -> StoreFuture<'a, bool> {
-        self.change(true, true, |table, now| {
+        self.change(key, true, true, |table, now| {
             if table.get(key, now).is_some() {
                 return Ok(false);
             }
@@ -185,7 +189,7 @@ impl Store for EmbeddedStore {
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
-        self.change(true, true, |table, now| Ok(table.delete(key, now)))
+        self.change(key, true, true, |table, now| Ok(table.delete(key, now)))
     }
 
     fn keys<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<String>> {

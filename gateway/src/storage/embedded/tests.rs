@@ -266,6 +266,31 @@ fn a_disk_that_fails_is_told_and_written_once_it_works() {
 }
 
 #[test]
+fn a_retry_is_not_told_about_what_the_file_does_not_have() {
+    let disk = Faulty::default();
+    let store = on(&disk);
+    run(store.set("key", "v".into(), None)).expect("kept");
+    disk.fails.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        run(store.delete("key")).expect_err("the file still has it");
+        run(store.set_if_absent("mark", "v".into(), None)).expect_err("the file has it not");
+    }
+    disk.fails.store(false, Ordering::SeqCst);
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while run(store.delete("key")).is_err() {
+        assert!(std::time::Instant::now() < until, "it does not recover");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let absent = run(store.set_if_absent("mark", "v".into(), None));
+    assert_eq!(absent, Ok(false));
+    let written = disk.written.lock().expect("no panic");
+    assert_eq!(
+        written.keys().map(|key| &**key).collect::<Vec<_>>(),
+        ["mark"]
+    );
+}
+
+#[test]
 fn what_has_expired_leaves_the_file_too() {
     let disk = Faulty::default();
     let store = on(&disk);

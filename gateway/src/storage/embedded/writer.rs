@@ -179,14 +179,16 @@ impl Writer {
         self.written = Instant::now();
         match outcome {
             Ok(()) => {
+                self.shared.write().table.settle();
                 self.times = times;
                 self.works();
                 answer(waiting, &Ok(()));
             }
             Err(reason) => {
-                for keys in keys.into_iter().collect::<Vec<_>>().chunks(SLICE) {
+                for keys in keys.iter().cloned().collect::<Vec<_>>().chunks(SLICE) {
                     self.shared.write().table.put_back(keys.iter().cloned());
                 }
+                self.shared.write().table.settle();
                 self.fails(&reason);
                 answer(waiting, &Err(StoreError::Unavailable(reason)));
             }
