@@ -60,6 +60,32 @@ fn the_hooks_of_an_api_are_listed_with_what_is_wrong() {
 }
 
 #[test]
+fn what_cannot_be_read_is_answered_as_json_in_the_contracts_order() {
+    let gateway = gateway().start();
+    for path in [
+        "/tyk/keys?filter=a&filter=b",
+        "/tyk/keys/k?hashed=1&hashed=2",
+        "/tyk/reload?block=1&block=2",
+        "/tyk/keys/%ff",
+        "/tyk/apis/%ff/plugins",
+    ] {
+        let response = gateway.admin(path);
+        assert_eq!(response.status, 400, "{path}: {response:?}");
+        assert_eq!(response.header("Content-Type"), Some("application/json"));
+        assert!(
+            response
+                .text()
+                .starts_with(r#"{"status":"error","message":""#),
+            "{path}: {response:?}"
+        );
+    }
+    assert_eq!(
+        gateway.admin("/tyk/keys/nothing").text(),
+        r#"{"status":"error","message":"Key not found"}"#
+    );
+}
+
+#[test]
 fn a_wrong_method_is_told() {
     let gateway = gateway().start();
     let request = Request::new("DELETE", "/tyk/reload").header("X-Tyk-Authorization", SECRET);

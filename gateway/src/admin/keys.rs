@@ -1,13 +1,14 @@
 //! `/tyk/keys`: the stored sessions of keys.
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::extract::{Path, Query};
 use super::{Control, error};
 use crate::session::{SessionError, Sessions};
 use crate::storage::StoreError;
@@ -42,6 +43,14 @@ struct Which {
 struct Listing {
     #[serde(default)]
     filter: String,
+}
+
+/// What has been done to a key. The order is the contract's.
+#[derive(Serialize)]
+struct Done<'a> {
+    key: &'a str,
+    status: &'static str,
+    action: &'static str,
 }
 
 async fn list(State(control): State<Control>, Query(listing): Query<Listing>) -> Response {
@@ -94,7 +103,11 @@ async fn remove(
     for name in names {
         match control.sessions.delete(name).await {
             Ok(true) => {
-                let done = json!({"key": key, "status": "ok", "action": "deleted"});
+                let done = Done {
+                    key: &key,
+                    status: "ok",
+                    action: "deleted",
+                };
                 return axum::Json(done).into_response();
             }
             Ok(false) => {}

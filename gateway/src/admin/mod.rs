@@ -3,13 +3,14 @@
 //! It runs on its own runtime. A request for it that comes in on the data plane is handed
 //! over, so that neither waits for the other.
 
+mod extract;
 mod health;
 mod keys;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
+use self::extract::{Path, Query};
 use crate::api::reload::Reloader;
 use crate::config::Config;
 use crate::session::Sessions;
@@ -128,9 +130,9 @@ struct Message<'a> {
 }
 
 fn error(status: StatusCode, message: &str) -> Response {
-    (
-        status,
-        axum::Json(json!({"status": "error", "message": message})),
-    )
-        .into_response()
+    let said = Message {
+        status: "error",
+        message,
+    };
+    (status, axum::Json(said)).into_response()
 }
