@@ -13,7 +13,7 @@ use crate::storage::{Store, StoreError, keys};
 /// less than what a hook may take of such a thread in one go.
 const LIMIT: Duration = Duration::from_millis(80);
 
-/// How long no plugin waits after one has waited in vain.
+/// How long no plugin waits after several in a row have waited in vain.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// The store as plugins use it.

@@ -1,7 +1,7 @@
 //! Waits for the store from code that cannot be asynchronous: a plugin's call.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -36,27 +36,35 @@ pub fn wait<T>(mut call: StoreFuture<'_, T>, limit: Duration) -> Result<T, Store
     }
 }
 
-/// Waits for calls on threads that have more to do than this. Who has given up on one call
-/// does not wait for the next ones at once, or a store that hangs would hold up a thread
-/// for each of them.
+/// How many calls in a row have to be late before the store is in doubt. One alone may have
+/// been slow by itself, with a large value for instance, and must not fail those of others.
+const LATE: u32 = 3;
+
+/// Waits for calls on threads that have more to do than this. When several in a row were
+/// given up, the next ones are not waited for at once, or a store that hangs would hold up
+/// a thread for each of them.
 pub struct Impatient {
     limit: Duration,
     pause: Duration,
     start: Instant,
     /// Microseconds after `start` until which calls fail; 0 while all is well.
     paused_until: AtomicU64,
+    /// How many calls were late since the last one that was in time.
+    late: AtomicU32,
 }
 
 // === impl Impatient ===
 
 impl Impatient {
-    /// Waits for `limit` at most, and after that has passed in vain not at all for `pause`.
+    /// Waits for `limit` at most, and not at all for `pause` after that has passed
+    /// in vain several times in a row.
     pub fn new(limit: Duration, pause: Duration) -> Self {
         Self {
             limit,
             pause,
             start: Instant::now(),
             paused_until: AtomicU64::new(0),
+            late: AtomicU32::new(0),
         }
     }
 
@@ -76,7 +84,9 @@ impl Impatient {
         }
         let began = Instant::now();
         let outcome = wait(call, self.limit);
-        if outcome.is_err() && began.elapsed() >= self.limit {
+        if outcome.is_ok() || began.elapsed() < self.limit {
+            self.late.store(0, Ordering::Relaxed);
+        } else if self.late.fetch_add(1, Ordering::Relaxed) + 1 >= LATE {
             let until = self.micros() + u64::try_from(self.pause.as_micros()).unwrap_or(0);
             self.paused_until.store(until, Ordering::Relaxed);
         }
@@ -119,17 +129,38 @@ mod tests {
     }
 
     #[test]
-    fn who_waited_in_vain_does_not_wait_at_once_again() {
+    fn who_waited_in_vain_several_times_does_not_wait_at_once_again() {
         let pause = Duration::from_secs(3600);
         let impatient = Impatient::new(Duration::from_millis(10), pause);
-        let answered = || -> StoreFuture<'_, u8> { Box::pin(std::future::ready(Ok(7))) };
-        assert_eq!(impatient.wait(answered), Ok(7));
+        let answered = || -> StoreFuture<'_, u8> { soon(7) };
         let pending = || -> StoreFuture<'_, u8> { Box::pin(std::future::pending()) };
-        assert!(impatient.wait(pending).is_err());
+        for _ in 0..2 {
+            for _ in 1..LATE {
+                assert!(impatient.wait(pending).is_err());
+            }
+            assert_eq!(impatient.wait(answered), Ok(7), "one slow call is no doubt");
+        }
+        for _ in 0..LATE {
+            assert!(impatient.wait(pending).is_err());
+        }
         let refused = impatient.wait(|| -> StoreFuture<'_, u8> { panic!("nobody is asked") });
         assert!(refused.is_err());
         let impatient = Impatient::new(Duration::from_millis(10), Duration::ZERO);
-        assert!(impatient.wait(pending).is_err());
+        for _ in 0..LATE {
+            assert!(impatient.wait(pending).is_err());
+        }
         assert_eq!(impatient.wait(answered), Ok(7), "the pause is over");
+    }
+
+    /// An answer that is there when it is asked for a second time.
+    fn soon(answer: u8) -> StoreFuture<'static, u8> {
+        let mut asked = false;
+        Box::pin(std::future::poll_fn(move |context| {
+            if std::mem::replace(&mut asked, true) {
+                return Poll::Ready(Ok(answer));
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }))
     }
 }

@@ -52,7 +52,8 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 
 /// Where data is kept.
 ///
-/// Every call ends within the time limit of the store; [`keys`](Store::keys) may take that
+/// Every call ends within the time limit of the store, or within twice that where a large
+/// value is read from a server; [`keys`](Store::keys) may take that
 /// long for each thousand of them. A call whose future is dropped may still take effect.
 /// Futures may be polled on any runtime, or on none.
 pub trait Store: Send + Sync + 'static {

@@ -1,15 +1,18 @@
 //! The one connection to the server, and the task that keeps it.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue,
-    IntoConnectionInfo as _, RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, cmd,
+    IntoConnectionInfo as _, Pipeline, RedisConnectionInfo, RedisError, RedisResult,
+    ServerErrorKind, cmd,
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
@@ -26,19 +29,41 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// not fill the memory.
 const IN_FLIGHT: usize = 64 * 1024;
 
+/// From this many kibibytes on their way, an answer behind them takes long on a sound link.
+const MUCH: usize = 1024;
+
+/// A connection that lasted this long was worth making at once again.
+const SETTLED: Duration = Duration::from_millis(1500);
+
 /// The connection, or why there is none.
 pub(super) struct Link {
     options: RedisOptions,
-    current: RwLock<Result<MultiplexedConnection, String>>,
+    current: RwLock<Result<Connection, String>>,
     room: Arc<Semaphore>,
+    /// How many calls were answered.
+    answers: AtomicU64,
     /// Told when a call has failed in a way that makes the connection doubtful.
     doubt: Notify,
+}
+
+/// A connection, and what ends when it is given up.
+#[derive(Clone)]
+struct Connection {
+    calls: MultiplexedConnection,
+    end: watch::Receiver<()>,
+}
+
+/// What a call sends.
+pub(super) enum Command {
+    One(Cmd),
+    /// Several, with nobody else's in between.
+    Transaction(Pipeline),
 }
 
 /// A call that may be sent.
 pub(super) struct Call {
     link: Arc<Link>,
-    connection: MultiplexedConnection,
+    connection: Connection,
     room: OwnedSemaphorePermit,
 }
 
@@ -50,6 +75,7 @@ impl Link {
             options,
             current: RwLock::new(Err("not connected yet".into())),
             room: Arc::new(Semaphore::new(IN_FLIGHT)),
+            answers: AtomicU64::new(0),
             doubt: Notify::new(),
         }
     }
@@ -61,27 +87,32 @@ impl Link {
         let mut pause = PAUSES.0;
         loop {
             let outcome = self.connect().await;
+            // Calls on their way hold the connection until the first of these two is gone.
+            let (held, end) = watch::channel(());
+            let outcome = outcome.map(|calls| Connection { calls, end });
             let connection = outcome.as_ref().ok().cloned();
             self.set(outcome);
             if let Some(first) = first.take() {
                 // Nobody waits any more where it took too long.
                 let _ = first.send(());
             }
-            match connection {
-                Some(connection) => {
+            if let Some(connection) = connection {
+                let began = Instant::now();
+                let reason = self.watch(connection.calls).await;
+                self.set(Err(reason));
+                drop(held);
+                // One that comes up and fails is made no faster than one that does not.
+                if began.elapsed() >= SETTLED {
                     pause = PAUSES.0;
-                    let reason = self.watch(connection).await;
-                    self.set(Err(reason));
-                }
-                None => {
-                    sleep(pause).await;
-                    pause = PAUSES.1.min(pause * 2);
+                    continue;
                 }
             }
+            sleep(pause).await;
+            pause = PAUSES.1.min(pause * 2);
         }
     }
 
-    /// Begins a call that takes so many bytes, unless it could not be answered.
+    /// Begins a call that takes so many bytes, there and back, unless it could not be answered.
     pub(super) fn begin(self: &Arc<Self>, bytes: usize) -> Result<Call, StoreError> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let connection = current
@@ -107,7 +138,7 @@ impl Link {
         known.map_err(|reason| self.unavailable(reason))
     }
 
-    fn set(&self, now: Result<MultiplexedConnection, String>) {
+    fn set(&self, now: Result<Connection, String>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let address = self.address();
         match (&*current, &now) {
@@ -163,17 +194,62 @@ impl Link {
 
     /// Returns why the connection is of no more use.
     async fn watch(&self, mut connection: MultiplexedConnection) -> String {
-        let limit = PING.min(self.options.timeout);
         loop {
             tokio::select! {
                 () = sleep(PING) => {}
                 () = self.doubt.notified() => {}
             }
+            let limit = self.patience();
+            let answers = self.answers.load(Ordering::Relaxed);
             let ping = cmd("PING");
             match timeout(limit, ping.query_async::<()>(&mut connection)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return error.to_string(),
+                // It waits behind others, and they are answered.
+                Err(_) if self.answers.load(Ordering::Relaxed) != answers => {}
                 Err(_) => return late(limit),
+            }
+        }
+    }
+
+    /// How long the server may take to say that it is there.
+    fn patience(&self) -> Duration {
+        if self.under_way() >= MUCH {
+            self.options.timeout
+        } else {
+            PING.min(self.options.timeout)
+        }
+    }
+
+    /// How many kibibytes are on their way.
+    pub(super) fn under_way(&self) -> usize {
+        IN_FLIGHT - self.room.available_permits()
+    }
+
+    /// What an answer means for the caller and for the connection.
+    fn judge<T>(&self, outcome: RedisResult<T>) -> Result<T, StoreError> {
+        let error = match outcome {
+            Ok(answer) => {
+                self.answers.fetch_add(1, Ordering::Relaxed);
+                return Ok(answer);
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            // The server has answered, and it was a no.
+            ErrorKind::Extension
+            | ErrorKind::UnexpectedReturnType
+            | ErrorKind::Server(
+                ServerErrorKind::ResponseError
+                | ServerErrorKind::NoPerm
+                | ServerErrorKind::ExecAbort,
+            ) => {
+                self.answers.fetch_add(1, Ordering::Relaxed);
+                Err(StoreError::Refused(error.to_string()))
+            }
+            _ => {
+                self.doubt.notify_one();
+                Err(self.unavailable(&error.to_string()))
             }
         }
     }
@@ -187,33 +263,50 @@ impl Link {
     }
 }
 
+// === impl Command ===
+
+impl Command {
+    async fn send<T: FromRedisValue>(&self, to: &mut MultiplexedConnection) -> RedisResult<T> {
+        match self {
+            Self::One(command) => command.query_async(to).await,
+            Self::Transaction(commands) => commands.query_async(to).await,
+        }
+    }
+}
+
 // === impl Call ===
 
 impl Call {
-    /// Sends the command and waits for its answer, for as long as is allowed.
-    pub(super) async fn ask<T: FromRedisValue>(mut self, command: Cmd) -> Result<T, StoreError> {
-        let limit = self.link.options.timeout;
-        let outcome = timeout(limit, command.query_async(&mut self.connection)).await;
-        drop(self.room);
-        match outcome {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(match error.kind() {
-                // The server has answered, and it was a no.
-                ErrorKind::Extension
-                | ErrorKind::UnexpectedReturnType
-                | ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoPerm) => {
-                    StoreError::Refused(error.to_string())
-                }
-                _ => {
-                    self.link.doubt.notify_one();
-                    self.link.unavailable(&error.to_string())
-                }
-            }),
-            Err(_) => {
-                self.link.doubt.notify_one();
-                Err(self.link.unavailable(&late(limit)))
+    /// Sends the command and tells its answer, or after the time that is allowed that there
+    /// is none. Ends when the connection holds nothing of the call any more.
+    pub(super) async fn ask<T: FromRedisValue>(
+        self,
+        command: Command,
+        told: oneshot::Sender<Result<T, StoreError>>,
+    ) {
+        let Self {
+            link,
+            mut connection,
+            room,
+        } = self;
+        let limit = link.options.timeout;
+        let asked = async {
+            tokio::select! {
+                outcome = command.send(&mut connection.calls) => link.judge(outcome),
+                // Nothing is ever sent there.
+                _ = connection.end.changed() => Err(link.unavailable("the connection was lost")),
             }
+        };
+        let mut asked = pin!(asked);
+        // Where nobody waits any more, nobody is told.
+        if let Ok(outcome) = timeout(limit, &mut asked).await {
+            let _ = told.send(outcome);
+        } else {
+            link.doubt.notify_one();
+            let _ = told.send(Err(link.unavailable(&late(limit))));
+            let _ = asked.await;
         }
+        drop(room);
     }
 }
 

@@ -9,17 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Cmd, FromRedisValue, cmd};
+use redis::{Cmd, FromRedisValue, cmd, pipe};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Store, StoreError, StoreFuture, blocking, check_size, done, lifetime};
+use super::{MAX_VALUE, Store, StoreError, StoreFuture, blocking, check_size, done, lifetime};
 use crate::config::RedisOptions;
-use link::Link;
+use link::{Command, Link};
 
 /// How many keys the server looks at for one answer.
 const SCANNED: u64 = 1000;
+
+/// Most bytes of a value that are read before its length is known. Larger ones take a second
+/// call, for which there has to be room.
+const SMALL: usize = 16 * 1024;
 
 /// How long the start of the gateway waits for the first attempt to connect.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(2);
@@ -48,8 +52,15 @@ impl RedisStore {
         }
     }
 
-    /// Sends a command from whatever thread this is on.
+    /// Sends a command from whatever thread this is on. It and its answer take so many bytes.
     fn ask<T>(&self, command: Cmd, bytes: usize) -> StoreFuture<'static, T>
+    where
+        T: FromRedisValue + Send + 'static,
+    {
+        self.send(Command::One(command), bytes)
+    }
+
+    fn send<T>(&self, command: Command, bytes: usize) -> StoreFuture<'static, T>
     where
         T: FromRedisValue + Send + 'static,
     {
@@ -59,13 +70,27 @@ impl RedisStore {
         };
         // The connection's timers and sockets belong to this runtime; the caller may be on
         // another one, or on none.
-        let asked = self.runtime.spawn(call.ask(command));
+        let (told, outcome) = oneshot::channel();
+        self.runtime.spawn(call.ask(command, told));
         Box::pin(async move {
-            asked.await.unwrap_or_else(|_| {
+            outcome.await.unwrap_or_else(|_| {
                 let reason = "the gateway is ending";
                 Err(StoreError::Unavailable(reason.into()))
             })
         })
+    }
+
+    /// The length of the value, and its first `most` bytes; nothing if there is none.
+    async fn read(&self, key: &str, most: usize) -> Result<Option<(usize, Bytes)>, StoreError> {
+        let mut commands = pipe();
+        commands.atomic();
+        commands.cmd("STRLEN").arg(key);
+        commands.cmd("GETRANGE").arg(key).arg(0).arg(most - 1);
+        // No value and an empty one look alike above.
+        commands.cmd("EXISTS").arg(key);
+        let asked = self.send(Command::Transaction(commands), 3 * key.len() + most);
+        let (length, value, is_there): (usize, Bytes, bool) = asked.await?;
+        Ok((is_there || length > 0).then_some((length, value)))
     }
 
     /// `SET`, with what makes it conditional.
@@ -97,9 +122,24 @@ impl Store for RedisStore {
     }
 
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>> {
-        let mut command = cmd("GET");
-        command.arg(key);
-        self.ask(command, key.len())
+        Box::pin(async move {
+            // Others may write to the server, and there a value may have 512 MiB.
+            let mut most = SMALL;
+            loop {
+                let Some((length, value)) = self.read(key, most).await? else {
+                    return Ok(None);
+                };
+                if length > MAX_VALUE {
+                    return Err(StoreError::Refused(format!(
+                        "the value has {length} bytes; {MAX_VALUE} are possible"
+                    )));
+                }
+                if length <= most {
+                    return Ok(Some(value));
+                }
+                most = length;
+            }
+        })
     }
 
     fn set<'a>(&'a self, key: &'a str, value: Bytes, ttl: Option<Duration>) -> StoreFuture<'a, ()> {

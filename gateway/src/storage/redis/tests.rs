@@ -199,3 +199,131 @@ fn what_waits_for_an_answer_is_bounded() {
     assert!(refused.count() >= 10);
     redis.signal("CONT");
 }
+
+#[test]
+fn a_value_that_others_made_too_large_is_refused_unread() {
+    let redis = Redis::start();
+    let runtime = runtime();
+    let store = RedisStore::start(options(&redis), runtime.handle());
+    let length = |bytes: usize| bytes.to_string();
+    // The server fills up with zeros.
+    redis.command(&["SETRANGE", "most", &length(MAX_VALUE - 1), "x"]);
+    redis.command(&["SETRANGE", "more", &length(MAX_VALUE), "x"]);
+    redis.command(&["SETRANGE", "small", &length(SMALL), "x"]);
+    redis.command(&["SET", "empty", ""]);
+    let read = |key: &str| run(store.get(key)).map(|value| value.map(|value| value.len()));
+    assert_eq!(read("most"), Ok(Some(MAX_VALUE)));
+    assert_eq!(read("small"), Ok(Some(SMALL + 1)));
+    assert_eq!(read("empty"), Ok(Some(0)));
+    assert_eq!(read("missing"), Ok(None));
+    redis.command(&["CONFIG", "RESETSTAT"]);
+    let error = read("more").expect_err("too large").to_string();
+    assert!(
+        error.contains("16777217 bytes; 16777216 are possible"),
+        "{error}"
+    );
+    let Reply::Bytes(info) = redis.command(&["INFO", "stats"]) else {
+        panic!("no bytes");
+    };
+    let info = String::from_utf8_lossy(&info);
+    let sent = info
+        .lines()
+        .find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+    let sent: usize = sent.expect("a line").trim().parse().expect("a number");
+    assert!(sent < 1 << 20, "{sent} bytes were sent");
+    assert_eq!(store.health(), Ok(()));
+}
+
+#[test]
+fn large_answers_have_a_place_kept_for_them() {
+    let redis = Redis::start();
+    let runtime = runtime();
+    let store = RedisStore::start(options(&redis), runtime.handle());
+    let begin = || store.link.begin(MAX_VALUE);
+    let room: Vec<_> = std::iter::from_fn(|| begin().ok()).collect();
+    assert_eq!(room.len(), 3);
+    redis.command(&["SETRANGE", "most", &(MAX_VALUE - 1).to_string(), "x"]);
+    let error = run(store.get("most")).expect_err("no room").to_string();
+    assert!(error.contains("too many calls"), "{error}");
+    drop(room);
+    assert!(run(store.get("most")).is_ok());
+}
+
+#[test]
+fn what_is_late_keeps_its_place_until_the_connection_is_given_up() {
+    let redis = Redis::start();
+    let runtime = runtime();
+    let options = RedisOptions {
+        timeout: Duration::from_millis(300),
+        ..options(&redis)
+    };
+    let store = RedisStore::start(options, runtime.handle());
+    redis.signal("STOP");
+    let value = Bytes::from(vec![0; MAX_VALUE]);
+    let error = run(store.set("k", value, None)).expect_err("it hangs");
+    assert!(error.to_string().contains("no answer"), "{error}");
+    assert!(
+        store.link.under_way() > 0 || store.health().is_err(),
+        "the connection still holds the command"
+    );
+    wait_until("the place is given back", || store.link.under_way() == 0);
+    assert!(store.health().is_err());
+    redis.signal("CONT");
+}
+
+/// Answers what is asked of it while connecting, and closes.
+fn fickle(listener: &std::net::TcpListener) {
+    use std::io::{Read as _, Write as _};
+    let Ok((mut client, _)) = listener.accept() else {
+        return;
+    };
+    let mut asked = Vec::new();
+    let mut part = [0; 4096];
+    while let Ok(length @ 1..) = client.read(&mut part) {
+        asked.extend_from_slice(&part[..length]);
+        let text = String::from_utf8_lossy(&asked).to_uppercase();
+        if text.contains("PING\r\n") {
+            let _ = client.write_all(b"+PONG\r\n");
+            return;
+        }
+        for _ in text.matches("SETINFO\r\n") {
+            let _ = client.write_all(b"+OK\r\n");
+        }
+        asked.clear();
+    }
+}
+
+#[test]
+fn a_connection_that_fails_at_once_is_not_made_at_once_again() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (sender, times) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        loop {
+            fickle(&listener);
+            if sender.send(Instant::now()).is_err() {
+                return;
+            }
+        }
+    });
+    let runtime = runtime();
+    let options = RedisOptions {
+        host: "127.0.0.1".into(),
+        port,
+        username: String::new(),
+        password: String::new(),
+        database: 0,
+        timeout: Duration::from_secs(20),
+    };
+    let store = RedisStore::start(options, runtime.handle());
+    let mut made = Vec::new();
+    wait_until("it is made several times", || {
+        // A call that fails makes the connection doubtful.
+        let _ = run(store.get("k"));
+        made.extend(times.try_iter());
+        made.len() >= 5
+    });
+    let took = made[4] - made[0];
+    // Pauses of 50, 100, 200 and 400 ms.
+    assert!(took >= Duration::from_millis(700), "{took:?}");
+}
