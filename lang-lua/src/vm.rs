@@ -179,13 +179,13 @@ impl Vm {
         }
     }
 
-    /// Calls an event handler with the event and the API's spec.
-    pub(crate) fn call_event_handler(
+    /// Calls an event handler with the event and the API's spec, which count as its memory.
+    pub(crate) fn call_event_handler<A: IntoLuaMulti>(
         &self,
-        arguments: impl IntoLuaMulti,
+        arguments: impl FnOnce(&Lua) -> mlua::Result<A>,
         limit: Duration,
     ) -> Result<(), Failure> {
-        self.guarded(limit, || self.event_handler.call(arguments))
+        self.guarded(limit, || self.event_handler.call(arguments(self.lua())?))
     }
 
     fn guarded(

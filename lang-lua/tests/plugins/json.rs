@@ -49,6 +49,10 @@ const WRITTEN: &[(&str, &str)] = &[
     ("return cjson.encode(nil)", "null"),
     ("return cjson.encode(4102444800)", "4102444800"),
     ("return cjson.encode(-0.5)", "-0.5"),
+    ("return cjson.encode(1e15)", "1000000000000000"),
+    ("return cjson.encode(-2 ^ 53)", "-9007199254740992"),
+    ("return cjson.encode(-0.0 * 1)", "-0"),
+    ("return cjson.encode(2 ^ 60)", "1.152921504606847e+18"),
     ("return type(cjson.null)", "userdata"),
     ("return cjson.decode('null') == cjson.null", "true"),
     (

@@ -281,13 +281,16 @@ fn write_number(out: &mut Vec<u8>, writing: &Writing, number: f64) -> Result<(),
         }
         return Err("a number that is not finite");
     }
+    const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
     // Whole numbers up to here are exact.
-    let whole = number.fract() == 0.0 && number.abs() < 1e15;
+    let whole = number.fract() == 0.0 && number.abs() <= EXACT;
     let written = if let Some(digits) = writing.precision {
         // Rounded by way of text: what is left is the shortest form of the rounded number.
         let digits = usize::try_from(digits - 1).unwrap_or(0);
         let rounded = format!("{number:.digits$e}").parse().unwrap_or(number);
         return write_number(out, &Writing::default(), rounded);
+    } else if whole && number == 0.0 && number.is_sign_negative() {
+        write!(out, "-0")
     } else if whole {
         write!(out, "{}", number as i64)
     } else {
