@@ -124,7 +124,8 @@ impl Gateway {
 
     /// Whether all of it is served as it should be.
     pub fn has_warnings(&self) -> bool {
-        !self.control.reloader.table().load().warnings().is_empty()
+        let table = self.control.reloader.table().load();
+        !table.warnings().is_empty() || table.has_idle_event_handlers()
     }
 
     /// Listens, serves until a signal ends it, and drains.

@@ -121,6 +121,12 @@ impl ApiTable {
         reports.all(|handler| handler.problem.is_none())
     }
 
+    /// Whether some event handler is there and is never called.
+    pub fn has_idle_event_handlers(&self) -> bool {
+        let mut reports = self.apis.values().flat_map(|api| &api.event_handlers);
+        reports.any(|handler| handler.note.is_some())
+    }
+
     /// Whether everything that was asked for is served.
     pub fn is_healthy(&self) -> bool {
         self.problems.is_empty() && self.apis.values().all(|api| api.is_healthy())

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::{error, warn};
 
-use super::Tools;
 use super::message::Message;
 use super::plugin::PluginHandler;
 use super::webhook::{Webhook, WebhookMeta};
+use super::{Tools, names};
 use crate::config::{EventHandler, EventHandlers};
 use crate::json;
 
@@ -47,6 +47,9 @@ pub struct HandlerReport {
     /// Why it was not made; absent when it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Why it is never called, though it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// The settings of a log handler.
@@ -100,7 +103,11 @@ impl Maker<'_> {
         let entries = config.events.iter();
         for (event, entry) in entries.flat_map(|(e, list)| list.iter().map(move |l| (e, l))) {
             let made = self.handler(event, entry, find);
-            reports.push(self.report(event, entry, made.as_ref().err()));
+            let mut report = self.report(event, entry, made.as_ref().err());
+            if matches!(made, Ok(Some(_))) {
+                report.note = self.note(event, entry);
+            }
+            reports.push(report);
             if let Ok(Some(handler)) = made {
                 by_event.entry(event).or_default().push(handler);
             }
@@ -198,7 +205,24 @@ impl Maker<'_> {
             handler,
             name: name.map(str::to_owned),
             problem: problem.cloned(),
+            note: None,
         }
+    }
+
+    /// Says so when an API's handler waits for what no API fires.
+    fn note(&self, event: &str, entry: &EventHandler) -> Option<String> {
+        let api = self.api?;
+        if names::OF_APIS.contains(&event) {
+            return None;
+        }
+        let known = names::OF_APIS.join(", ");
+        let reason = format!("APIs never fire `{event}`; they fire {known}");
+        let handler = &*entry.handler_name;
+        warn!(
+            api,
+            event, handler, reason, "Event handler is never called."
+        );
+        Some(reason)
     }
 }
 

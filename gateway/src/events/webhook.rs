@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use md5::{Digest, Md5};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -139,16 +139,24 @@ impl Webhook {
             Ok(response) => {
                 let status = response.status().as_u16();
                 warn!(api, event, to, status, "Web hook was refused.");
+                if may_pass(response.status()) {
+                    self.forget(mark.as_deref(), event).await;
+                }
             }
             Err(error) => {
                 warn!(%error, api, event, to, "Web hook failed.");
-                // What did not arrive may be sent again at once.
-                if let Some(mark) = &mark
-                    && let Err(error) = self.store.delete(mark).await
-                {
-                    debug!(%error, api, event, to, "Web hook's mark stays.");
-                }
+                self.forget(mark.as_deref(), event).await;
             }
+        }
+    }
+
+    /// What did not arrive may be sent again at once.
+    async fn forget(&self, mark: Option<&str>, event: &str) {
+        if let Some(mark) = mark
+            && let Err(error) = self.store.delete(mark).await
+        {
+            let (api, to) = (self.api.as_deref(), &*self.authority);
+            debug!(%error, api, event, to, "Web hook's mark stays.");
         }
     }
 
@@ -183,6 +191,12 @@ impl Webhook {
         *request.headers_mut() = self.headers.clone();
         request
     }
+}
+
+/// Whether the same request may succeed a moment later.
+fn may_pass(status: StatusCode) -> bool {
+    let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    status.is_server_error() || passing.contains(&status)
 }
 
 // === settings ===

@@ -82,6 +82,31 @@ fn a_receiver_that_refuses_is_told() {
 }
 
 #[test]
+fn what_was_refused_for_the_moment_is_sent_again_at_once() {
+    for (status, tells_again) in [(503, true), (429, true), (408, true), (404, false)] {
+        let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
+        let receiver = Upstream::replying(&answer);
+        let hook = web_hook(&receiver.url("/"), json!({"event_timeout": 600}));
+        let gateway = with_api(hook).start();
+        let said = format!("status={status}");
+        knock(&gateway, "/api/");
+        gateway.wait_for_log_with(&["WARN", "Web hook was refused", &said]);
+        let mark = gateway.log().mark();
+        wait::until("the same is sent or suppressed", || {
+            knock(&gateway, "/api/");
+            let log = gateway.log();
+            let sent = log.find_after(mark, &["Web hook was refused", &said]);
+            let suppressed = log.find_after(mark, &["Web hook suppressed"]);
+            match tells_again {
+                true => sent.is_some(),
+                false => suppressed.is_some(),
+            }
+        });
+        assert_eq!(receiver.received().len() > 1, tells_again, "{status}");
+    }
+}
+
+#[test]
 fn a_receiver_that_never_answers_loses_events_and_holds_up_nobody() {
     let silent = Upstream::serving(|connection| while connection.next_request().is_some() {});
     let receiver = Receiver::start();

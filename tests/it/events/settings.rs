@@ -153,6 +153,36 @@ fn a_check_fails_when_a_handler_cannot_be_made() {
 }
 
 #[test]
+fn a_handler_for_what_no_api_fires_is_told() {
+    let log = json!([{"handler_name": "eh_log_handler", "handler_meta": {}}]);
+    let builder = |event: &str| {
+        gateway()
+            .conf(json!({"event_handlers": {"events": {"any_name": log}}}))
+            .api(guarded("api", &log).set(&format!("/event_handlers/events/{event}"), log.clone()))
+    };
+    let check = |event: &str, more: &[&str]| {
+        let arguments = [&["check", "--conf", "tyk.conf"], more].concat();
+        builder(event).run(&arguments).status.success()
+    };
+    assert!(check("QuotaExceeded", &[]));
+    assert!(!check("QuotaExceeded", &["--strict"]));
+    assert!(check("KeyExpired", &["--strict"]));
+    let gateway = builder("QuotaExceeded").start();
+    let said = "Event handler is never called";
+    gateway.wait_for_log_with(&["WARN", said, "api=\"api\"", "event=\"QuotaExceeded\""]);
+    assert!(!gateway.log().text().contains("event=\"any_name\""));
+    let listed = gateway.admin("/tyk/apis/api/plugins").json();
+    let notes: Vec<_> = listed["event_handlers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|report| report["note"].as_str())
+        .collect();
+    assert_eq!(notes.len(), 1, "{listed}");
+    assert!(notes[0].contains("never fire `QuotaExceeded`"), "{listed}");
+}
+
+#[test]
 fn a_definition_with_handlers_of_the_wrong_shape_is_not_loaded() {
     let gateway = gateway()
         .api(Definition::new("wrong").set("/event_handlers/events/AuthFailure", "eh_log_handler"))
