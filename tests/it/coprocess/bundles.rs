@@ -240,7 +240,7 @@ pub(crate) fn a_hundred_reloads_under_load_leave_nothing_behind(driver: Driver) 
     let before = usage(&setup.gateway);
     round(reloads());
     let after = usage(&setup.gateway);
-    println!("KiB and descriptors: {before:?} to {after:?}");
+    eprintln!("KiB and descriptors: {before:?} to {after:?}");
     for probe in probes {
         probe.finish().assert_undisturbed(wait::DEADLINE);
     }
