@@ -118,7 +118,7 @@ fn from_json(lua: &Lua, json: &serde_json::Value) -> mlua::Result<Value> {
 mod tests {
     use std::sync::Mutex;
 
-    use coprocess_core::{Hook, Host, HostError, Plugin, PluginSource, SourceKind};
+    use coprocess_core::{Hook, Host, HostError, PluginSource, SourceKind};
 
     use super::*;
     use crate::options::Options;
