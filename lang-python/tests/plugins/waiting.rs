@@ -65,6 +65,30 @@ fn async_hooks_that_are_only_slow_leave_their_plugin_enabled() {
 }
 
 #[test]
+fn cuts_that_arrive_in_the_loop_count_for_no_plugin() {
+    let text = format!(
+        "{HEAD}@Hook\nasync def is_missed(request, session, spec):\n    \
+         cut = sys.modules['_tyk_support'].HookTimeout\n    \
+         for _ in range(4): asyncio.get_running_loop().call_soon(cut)\n    \
+         await asyncio.sleep(0.01)\n    return request, session\n\
+         @Hook\nasync def is_hit(request, session, spec):\n    \
+         cut = sys.modules['_tyk_support'].HookTimeout\n    \
+         for _ in range(4):\n        try: raise cut\n        except BaseException: pass\n    \
+         return request, session\n"
+    );
+    let plugin = load(shared(), &text);
+    for _ in 0..2 {
+        run(shared(), object(plugin.as_ref(), "is_missed")).unwrap();
+    }
+    let _ = run(shared(), object(plugin.as_ref(), "is_hit"));
+    let outcome = run(shared(), object(plugin.as_ref(), "is_missed"));
+    assert!(
+        matches!(outcome, Err(DispatchError::Disabled(_))),
+        "{outcome:?}"
+    );
+}
+
+#[test]
 fn async_event_handlers_may_wait_up_to_their_limit() {
     let text = format!(
         "{HEAD}@Event\nasync def waits(event, spec):\n    await asyncio.sleep(0.01)\n    \
