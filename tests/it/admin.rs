@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use test_harness::gateway::SECRET;
-use test_harness::{Client, Definition, Request, Upstream};
+use test_harness::{Client, Definition, Request, Upstream, ports};
 
 use crate::gateway;
 
@@ -115,7 +115,7 @@ fn no_api_can_take_the_admin_apis_paths() {
 
 #[test]
 fn the_admin_api_can_have_a_port_of_its_own() {
-    let port = free_port();
+    let port = ports::reserve();
     let gateway = gateway().conf(json!({"control_api_port": port})).start();
     let mut control = Client::connect(([127, 0, 0, 1], port).into());
     let reload = Request::get("/tyk/reload?block=true").header("X-Tyk-Authorization", SECRET);
@@ -125,12 +125,6 @@ fn the_admin_api_can_have_a_port_of_its_own() {
         404,
         "it is not on the other port any more"
     );
-}
-
-/// A port that was free a moment ago; the configuration has no 0 for this listener.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 #[test]

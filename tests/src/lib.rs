@@ -4,9 +4,10 @@
 //! knows about HTTP is written here a second time, on plain sockets, because a test that shares
 //! its parser with the program under test cannot see that parser's mistakes.
 //!
-//! Rules that everything here follows: every port is 0, every file lies in a temporary folder,
-//! nothing sleeps (a test waits for a condition and has a deadline), and nothing is skipped
-//! (a missing tool fails the test and says what to install).
+//! Rules that everything here follows: no port is one that was free a moment ago (it is 0, or
+//! comes from [`ports`]), every file lies in a temporary folder, nothing sleeps (a test waits
+//! for a condition and has a deadline), and nothing is skipped (a missing tool fails the test
+//! and says what to install).
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -23,6 +24,7 @@ pub mod http2;
 pub mod log;
 pub mod message;
 pub mod native;
+pub mod ports;
 pub mod probe;
 pub mod receiver;
 pub mod redis;

@@ -1,13 +1,13 @@
 //! A Redis server as a child process, with a folder and a port of its own.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::wait;
+use crate::{ports, wait};
 
 /// A running server. It is killed when this is dropped.
 #[derive(Debug)]
@@ -47,14 +47,9 @@ impl Redis {
     #[must_use]
     #[track_caller]
     pub fn start_with(arguments: &[&str]) -> Self {
-        // Whoever binds the port in between makes the server end, which is told below.
-        let port = TcpListener::bind(("127.0.0.1", 0))
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
         let folder = tempfile::Builder::new().prefix("redis-").tempdir().unwrap();
         let mut redis = Self {
-            port,
+            port: ports::reserve(),
             folder,
             arguments: arguments.iter().map(|&one| one.to_owned()).collect(),
             child: None,

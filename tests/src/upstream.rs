@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::Connection;
 use crate::message::values;
+use crate::ports;
 use crate::wait::DEADLINE;
 
 /// A server that listens on a port of its own until it is dropped.
@@ -149,8 +150,7 @@ impl Upstream {
     /// An address where nobody listens.
     #[must_use]
     pub fn nobody() -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        format!("http://{}", listener.local_addr().unwrap())
+        format!("http://{}", ports::refusing())
     }
 
     /// Where it listens.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use test_harness::{Receiver, Upstream, wait};
+use test_harness::{Receiver, Upstream, ports, wait};
 
 use super::{knock, web_hook, with_api};
 
@@ -55,9 +55,7 @@ fn the_same_body_is_sent_again_after_its_window() {
 
 #[test]
 fn what_did_not_arrive_is_not_taken_for_sent() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = gone.local_addr().unwrap();
-    drop(gone);
+    let address = ports::refusing();
     let hook = web_hook(&format!("http://{address}/"), json!({"event_timeout": 600}));
     let gateway = with_api(hook).start();
     knock(&gateway, "/api/");
