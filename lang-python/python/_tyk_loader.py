@@ -212,7 +212,7 @@ def handlers(module):
     for name, value in list(vars(module).items()):
         if isinstance(value, HandlerDecorator):
             is_async = inspect.iscoroutinefunction(value.f)
-            if is_async:
+            if is_async and may_wait:
                 # What it takes to run one is not loaded within the time of a call.
                 import _tyk_async
             found.append(
@@ -222,7 +222,7 @@ def handlers(module):
                     value.arg_count,
                     isinstance(value, Event),
                     is_async,
-                    may_wait or is_async,
+                    may_wait,
                     location(value.f),
                     value.problem,
                 )

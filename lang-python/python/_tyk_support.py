@@ -229,8 +229,20 @@ def run_event(function, payload):
         run_async(result)
 
 
+def drive(coroutine):
+    """What an `async` function returns that can wait for nothing: it needs no event loop."""
+    steps = coroutine.__await__()
+    try:
+        # As a loop does, `None` lets others go first, of which there are none.
+        while (awaited := next(steps)) is None:
+            pass
+    except StopIteration as end:
+        return end.value
+    raise RuntimeError("nothing runs that could wait for %r" % (awaited,))
+
+
 def run_async(coroutine):
-    """What an `async` function returns, which is waited for."""
+    """What an `async` function returns, which is waited for on an event loop."""
     _tyk_async.relent()
     seconds = _tyk_native.time_left()
     # Later cuts are for what computes; what waits is woken in time.

@@ -166,7 +166,7 @@ impl Runtime {
         limit: Duration,
     ) -> Result<Object, DispatchError> {
         let worker = self.worker_in_place()?;
-        let began = Instant::now();
+        let running = hook.stats().start();
         let outcome = Python::attach(|py| {
             worker.begin(limit, limit, subject(hook), None);
             let outcome = hook::run_hook(py, &self.main.support, hook, object);
@@ -174,7 +174,7 @@ impl Runtime {
             self.disable_if_stubborn(hook, &ended);
             cut_outcome(outcome, ended.cut, limit)
         });
-        hook.stats().record(began.elapsed());
+        running.ended();
         outcome
     }
 
@@ -271,12 +271,12 @@ impl Runtime {
         let pooled = |reply| Some(Pooled { reply, lane, brief });
         let written_off = match job.work {
             Work::Hook { object, reply } if reply.is_awaited() => {
-                let began = Instant::now();
+                let running = job.hook.stats().start();
                 let answer = pooled(Some(reply.clone()));
                 worker.begin(left, job.limit, subject(&job.hook), answer);
                 let outcome = hook::run_hook(py, &self.main.support, &job.hook, *object);
                 let ended = worker.end(py);
-                job.hook.stats().record(began.elapsed());
+                running.ended();
                 self.disable_if_stubborn(&job.hook, &ended);
                 self.log_cut(&job.hook, &outcome, ended.cut);
                 reply.send(cut_outcome(outcome, ended.cut, job.limit));

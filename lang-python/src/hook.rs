@@ -223,10 +223,16 @@ fn awaited<'py>(
     result: Bound<'py, PyAny>,
     hook: &PyHook,
 ) -> PyResult<Bound<'py, PyAny>> {
-    if !hook.function.is_async {
+    let function = &hook.function;
+    if !function.is_async {
         return Ok(result);
     }
-    support.run_async.bind(result.py()).call1((result,))
+    // Code that imports nothing which waits cannot await anything either but itself.
+    let run = match function.may_wait {
+        true => &support.run_async,
+        false => &support.drive,
+    };
+    run.bind(result.py()).call1((result,))
 }
 
 impl<'py> Views<'py> {

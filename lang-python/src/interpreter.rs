@@ -7,6 +7,7 @@
 use std::ffi::{CString, c_long};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -121,4 +122,37 @@ pub(crate) fn stack_size() -> Option<usize> {
         libc::pthread_attr_destroy(&raw mut attributes);
         (told == 0).then_some(size)
     }
+}
+
+/// What the system has counted of the calling thread so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThreadUsage {
+    /// Processor time, in the program and in the system.
+    pub(crate) busy: Duration,
+    /// How often it gave the processor away to wait for something.
+    pub(crate) waits: c_long,
+    /// How often the processor was taken from it.
+    pub(crate) preemptions: c_long,
+}
+
+/// The usage of the calling thread; nothing when the system does not tell.
+pub(crate) fn thread_usage() -> Option<ThreadUsage> {
+    // SAFETY: `usage` is a plain C struct, for which zeros are valid, and which the call
+    // fills before it is read.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        if libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) != 0 {
+            return None;
+        }
+        usage
+    };
+    let time = |part: libc::timeval| {
+        let micros = i64::from(part.tv_sec) * 1_000_000 + i64::from(part.tv_usec);
+        Duration::from_micros(micros.unsigned_abs())
+    };
+    Some(ThreadUsage {
+        busy: time(usage.ru_utime) + time(usage.ru_stime),
+        waits: usage.ru_nvcsw,
+        preemptions: usage.ru_nivcsw,
+    })
 }

@@ -3,12 +3,15 @@
 //! A hook starts on the host's threads. When it has been short many times it may run in
 //! place; one very long call there, or several that are not short, send it back, for longer
 //! each time that it relapses soon. A single call that is a little late proves nothing: on
-//! a busy machine the system takes the processor away in the middle of any hook.
+//! a busy machine the system takes the processor away in the middle of any hook. While a
+//! hook proves itself that is told apart: only what it did or waited for counts.
 //!
 //! Counts are plain loads and stores: a lost update costs a call more or less.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::interpreter::{ThreadUsage, thread_usage};
 
 /// A call below this is short.
 const SHORT: Duration = Duration::from_micros(200);
@@ -67,8 +70,22 @@ impl Stats {
         self.is_proved() || self.short.load(Relaxed) >= BRIEF
     }
 
+    /// Begins to measure a call, on the thread that runs it.
+    pub(crate) fn start(&self) -> Running<'_> {
+        Running {
+            stats: self,
+            // Asking the system costs more than a short hook in place does.
+            before: if self.is_proved() {
+                None
+            } else {
+                thread_usage()
+            },
+            began: Instant::now(),
+        }
+    }
+
     /// Counts a call, waiting for the interpreter included.
-    pub(crate) fn record(&self, took: Duration) {
+    fn record(&self, took: Duration) {
         if took < SHORT {
             self.record_short();
         } else if took >= LONG {
@@ -109,9 +126,70 @@ impl Stats {
     }
 }
 
+/// A call that is measured.
+#[must_use = "a call that is not ended is not counted"]
+pub(crate) struct Running<'a> {
+    stats: &'a Stats,
+    before: Option<ThreadUsage>,
+    began: Instant,
+}
+
+impl Running<'_> {
+    /// Counts the call, on the thread that ran it.
+    pub(crate) fn ended(self) {
+        let elapsed = self.began.elapsed();
+        let own = || own_time(self.before?, thread_usage()?);
+        let took = if elapsed < SHORT {
+            elapsed
+        } else {
+            own().map_or(elapsed, |own| own.min(elapsed))
+        };
+        self.stats.record(took);
+    }
+}
+
+/// The time that a call itself used, where the clock shows more only because the processor
+/// was taken away. Nothing where it waited: then the clock is right.
+fn own_time(before: ThreadUsage, after: ThreadUsage) -> Option<Duration> {
+    let was_preempted = after.preemptions != before.preemptions;
+    let has_waited = after.waits != before.waits;
+    (was_preempted && !has_waited).then(|| after.busy.saturating_sub(before.busy))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_call_whose_processor_was_taken_away_is_measured_by_its_own_time() {
+        let usage = |busy, waits, preemptions| ThreadUsage {
+            busy: Duration::from_micros(busy),
+            waits,
+            preemptions,
+        };
+        let before = usage(100, 3, 3);
+        for (after, expected) in [
+            (usage(150, 3, 3), None),
+            (usage(150, 4, 3), None),
+            (usage(150, 4, 4), None),
+            (usage(150, 3, 4), Some(Duration::from_micros(50))),
+        ] {
+            assert_eq!(own_time(before, after), expected, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_waits_counts_with_the_time_that_it_waited() {
+        let stats = proved();
+        let running = Running {
+            stats: &stats,
+            before: thread_usage(),
+            began: Instant::now(),
+        };
+        std::thread::sleep(LONG);
+        running.ended();
+        assert!(!stats.is_proved());
+    }
 
     fn repeat(stats: &Stats, took: Duration, times: u32) {
         for _ in 0..times {

@@ -197,6 +197,19 @@ fn a_file_that_is_read_at_import_does_not_keep_a_hook_on_threads() {
 }
 
 #[test]
+fn an_async_hook_without_anything_to_wait_for_runs_in_place() {
+    let text = "import threading\nfrom tyk.decorators import *\n\
+         class Pause:\n    def __await__(self):\n        yield\n        return str(threading.get_native_id())\n\
+         async def inner(): return await Pause()\n\
+         @Hook\nasync def hook(request, session, spec):\n    request.add_header('thread', await inner())\n    return request, session\n";
+    alone(|| {
+        let language = start("{}");
+        let plugin = load(&language, text);
+        come_in_place(&language, plugin.as_ref());
+    });
+}
+
+#[test]
 fn a_hook_whose_code_may_wait_stays_on_threads() {
     let tells = "    request.add_header('thread', str(threading.get_native_id()))\n    return request, session\n";
     let texts = [
@@ -217,6 +230,9 @@ fn a_hook_whose_code_may_wait_stays_on_threads() {
         ),
         format!(
             "import hashlib, threading\nfrom tyk.decorators import *\ndef later(): hashlib.scrypt\n@Hook\ndef hook(request, session, spec):\n{tells}"
+        ),
+        format!(
+            "import asyncio, threading\nfrom tyk.decorators import *\n@Hook\nasync def hook(request, session, spec):\n{tells}"
         ),
     ];
     alone(|| {

@@ -279,6 +279,32 @@ fn async_hooks_may_wait() {
 }
 
 #[test]
+fn async_hooks_without_a_loop_fail_as_others_do() {
+    let plugin = load_functions(
+        "class Alien:\n    def __await__(self):\n        yield 'a future'\n\
+         @Hook\nasync def raises(request, session, spec):\n    raise KeyError('lost')\n\
+         @Hook\nasync def awaits(request, session, spec):\n    await Alien()\n\
+         @Hook\nasync def stops(request, session, spec):\n    raise StopIteration(1)\n\
+         @Hook\nasync def spins(request, session, spec):\n    while True:\n        pass\n",
+    );
+    for (name, expected) in [
+        ("raises", "KeyError: 'lost'"),
+        (
+            "awaits",
+            "RuntimeError: nothing runs that could wait for 'a future'",
+        ),
+        ("stops", "RuntimeError: coroutine raised StopIteration"),
+    ] {
+        let message = raised(run(shared(), object(plugin.as_ref(), name)));
+        assert!(message.starts_with(expected), "{message}");
+    }
+    let mut spinning = object(plugin.as_ref(), "spins");
+    spinning.time_limit = Duration::from_millis(200);
+    let outcome = run(shared(), spinning);
+    assert!(matches!(outcome, Err(DispatchError::TimeLimit { .. })));
+}
+
+#[test]
 fn async_hooks_that_wait_too_long_end_at_their_limit() {
     let plugin = load_functions(
         "import asyncio\n\
