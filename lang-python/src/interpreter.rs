@@ -147,8 +147,8 @@ pub(crate) fn thread_usage() -> Option<ThreadUsage> {
         usage
     };
     let time = |part: libc::timeval| {
-        let micros = i64::from(part.tv_sec) * 1_000_000 + i64::from(part.tv_usec);
-        Duration::from_micros(micros.unsigned_abs())
+        let whole = Duration::from_secs(part.tv_sec.unsigned_abs());
+        whole + Duration::from_micros(part.tv_usec.unsigned_abs())
     };
     Some(ThreadUsage {
         busy: time(usage.ru_utime) + time(usage.ru_stime),

@@ -3,11 +3,14 @@
 //! A hook starts on the host's threads. When it has been short many times it may run in
 //! place; one very long call there, or several that are not short, send it back, for longer
 //! each time that it relapses soon. A single call that is a little late proves nothing: on
-//! a busy machine the system takes the processor away in the middle of any hook. While a
-//! hook proves itself that is told apart: only what it did or waited for counts.
+//! a busy machine the system takes the processor away in the middle of any hook. Asking the
+//! system about that costs more than a short hook does, so it is asked while a hook proves
+//! itself, and in place for a while after the processor was taken away.
 //!
 //! Counts are plain loads and stores: a lost update costs a call more or less.
 
+use std::cell::Cell;
+use std::ffi::c_long;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -22,6 +25,9 @@ const LONG: Duration = Duration::from_millis(10);
 /// Short calls after which a hook runs in place.
 const PROOF: u32 = 1000;
 
+/// Short calls that one which is not costs a hook that proves itself.
+const PENALTY: u32 = 128;
+
 /// The longest proof that is asked for, after many relapses.
 const MAX_PROOF: u32 = 1 << 20;
 
@@ -33,6 +39,10 @@ const WINDOW: u32 = 4096;
 
 /// A hook that stayed in place for this many calls has not relapsed, but changed.
 const TENURE: u32 = 1 << 18;
+
+/// Calls in place that are measured closely after the processor was taken from a thread,
+/// and after which a thread looks whether it was.
+const CLOSE: u32 = 4096;
 
 /// Short calls after which a hook is expected to be back in a moment.
 const BRIEF: u32 = 20;
@@ -74,11 +84,10 @@ impl Stats {
     pub(crate) fn start(&self) -> Running<'_> {
         Running {
             stats: self,
-            // Asking the system costs more than a short hook in place does.
-            before: if self.is_proved() {
-                None
-            } else {
+            before: if !self.is_proved() || Crowd::next_call() {
                 thread_usage()
+            } else {
+                None
             },
             began: Instant::now(),
         }
@@ -91,13 +100,18 @@ impl Stats {
         } else if took >= LONG {
             self.send_back();
         } else if self.is_proved() {
-            let strikes = self.strikes.load(Relaxed) + 1;
-            self.strikes.store(strikes, Relaxed);
-            if strikes >= STRIKES {
-                self.send_back();
-            }
+            self.strike();
         } else {
-            self.short.store(self.short.load(Relaxed) / 2, Relaxed);
+            let left = self.short.load(Relaxed).saturating_sub(PENALTY);
+            self.short.store(left, Relaxed);
+        }
+    }
+
+    fn strike(&self) {
+        let strikes = self.strikes.load(Relaxed) + 1;
+        self.strikes.store(strikes, Relaxed);
+        if strikes >= STRIKES {
+            self.send_back();
         }
     }
 
@@ -138,13 +152,67 @@ impl Running<'_> {
     /// Counts the call, on the thread that ran it.
     pub(crate) fn ended(self) {
         let elapsed = self.began.elapsed();
-        let own = || own_time(self.before?, thread_usage()?);
-        let took = if elapsed < SHORT {
-            elapsed
-        } else {
-            own().map_or(elapsed, |own| own.min(elapsed))
-        };
-        self.stats.record(took);
+        if elapsed < SHORT {
+            return self.stats.record(elapsed);
+        }
+        let after = thread_usage();
+        let is_crowded = after.is_some_and(|after| Crowd::look(after.preemptions));
+        match (self.before, after) {
+            (Some(before), Some(after)) => {
+                let own = own_time(before, after).map_or(elapsed, |own| own.min(elapsed));
+                self.stats.record(own);
+            }
+            // It may have been the hook, and may not. Next time that will be known.
+            _ if is_crowded => self.stats.strike(),
+            _ => self.stats.record(elapsed),
+        }
+    }
+}
+
+/// What a thread knows of others that want its processor.
+#[derive(Clone, Copy)]
+struct Crowd {
+    /// How often the processor had been taken away at the last look.
+    preemptions: c_long,
+    /// Calls until the next look.
+    quiet: u32,
+    /// Calls that are still measured closely.
+    close: u32,
+}
+
+thread_local! {
+    static CROWD: Cell<Crowd> = const {
+        Cell::new(Crowd { preemptions: 0, quiet: 0, close: 0 })
+    };
+}
+
+impl Crowd {
+    /// Counts a call in place; whether it is one to measure closely.
+    fn next_call() -> bool {
+        let mut crowd = CROWD.get();
+        if crowd.quiet == 0 && crowd.close == 0 {
+            // Threads that only tick take the processor away too, and hit hardly any hook.
+            crowd.preemptions = thread_usage().map_or(0, |usage| usage.preemptions);
+            crowd.quiet = CLOSE;
+        }
+        crowd.quiet = crowd.quiet.saturating_sub(1);
+        let is_close = crowd.close > 0;
+        crowd.close = crowd.close.saturating_sub(1);
+        CROWD.set(crowd);
+        is_close
+    }
+
+    /// Whether the processor was taken from this thread since the last look, for all that
+    /// can be told in the middle of a call that was not short.
+    fn look(preemptions: c_long) -> bool {
+        let mut crowd = CROWD.get();
+        let is_crowded = preemptions != crowd.preemptions;
+        crowd.preemptions = preemptions;
+        if is_crowded {
+            crowd.close = CLOSE;
+        }
+        CROWD.set(crowd);
+        is_crowded
     }
 }
 
@@ -176,6 +244,20 @@ mod tests {
         ] {
             assert_eq!(own_time(before, after), expected, "{after:?}");
         }
+    }
+
+    #[test]
+    fn calls_are_measured_closely_for_a_while_after_the_processor_was_taken_away() {
+        CROWD.set(Crowd {
+            preemptions: 7,
+            quiet: CLOSE,
+            close: 0,
+        });
+        assert!(!Crowd::next_call());
+        assert!(!Crowd::look(7));
+        assert!(!Crowd::next_call());
+        assert!(Crowd::look(8));
+        assert!((0..CLOSE).all(|_| Crowd::next_call()));
     }
 
     #[test]
