@@ -10,7 +10,6 @@
 //! Counts are plain loads and stores: a lost update costs a call more or less.
 
 use std::cell::Cell;
-use std::ffi::c_long;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -40,9 +39,12 @@ const WINDOW: u32 = 4096;
 /// A hook that stayed in place for this many calls has not relapsed, but changed.
 const TENURE: u32 = 1 << 18;
 
-/// Calls in place that are measured closely after the processor was taken from a thread,
-/// and after which a thread looks whether it was.
+/// Calls in place that are measured closely after one that was not short, perhaps because
+/// the processor was taken away.
 const CLOSE: u32 = 4096;
+
+/// Calls in place after which a thread looks at what it has used.
+const LOOK: u32 = 256;
 
 /// Short calls after which a hook is expected to be back in a moment.
 const BRIEF: u32 = 20;
@@ -155,64 +157,21 @@ impl Running<'_> {
         if elapsed < SHORT {
             return self.stats.record(elapsed);
         }
-        let after = thread_usage();
-        let is_crowded = after.is_some_and(|after| Crowd::look(after.preemptions));
-        match (self.before, after) {
-            (Some(before), Some(after)) => {
-                let own = own_time(before, after).map_or(elapsed, |own| own.min(elapsed));
-                self.stats.record(own);
-            }
-            // It may have been the hook, and may not. Next time that will be known.
-            _ if is_crowded => self.stats.strike(),
-            _ => self.stats.record(elapsed),
+        let Some(after) = thread_usage() else {
+            return self.stats.record(elapsed);
+        };
+        let last = Crowd::look(after);
+        if let Some(before) = self.before {
+            let own = own_time(before, after).map_or(elapsed, |own| own.min(elapsed));
+            self.stats.record(own);
+        } else if after.preemptions != last.preemptions {
+            // How much of it was the hook will be known next time. More than the thread has
+            // done since the last look it was not.
+            let most = after.busy.saturating_sub(last.busy).min(elapsed);
+            self.stats.record(most.max(SHORT));
+        } else {
+            self.stats.record(elapsed);
         }
-    }
-}
-
-/// What a thread knows of others that want its processor.
-#[derive(Clone, Copy)]
-struct Crowd {
-    /// How often the processor had been taken away at the last look.
-    preemptions: c_long,
-    /// Calls until the next look.
-    quiet: u32,
-    /// Calls that are still measured closely.
-    close: u32,
-}
-
-thread_local! {
-    static CROWD: Cell<Crowd> = const {
-        Cell::new(Crowd { preemptions: 0, quiet: 0, close: 0 })
-    };
-}
-
-impl Crowd {
-    /// Counts a call in place; whether it is one to measure closely.
-    fn next_call() -> bool {
-        let mut crowd = CROWD.get();
-        if crowd.quiet == 0 && crowd.close == 0 {
-            // Threads that only tick take the processor away too, and hit hardly any hook.
-            crowd.preemptions = thread_usage().map_or(0, |usage| usage.preemptions);
-            crowd.quiet = CLOSE;
-        }
-        crowd.quiet = crowd.quiet.saturating_sub(1);
-        let is_close = crowd.close > 0;
-        crowd.close = crowd.close.saturating_sub(1);
-        CROWD.set(crowd);
-        is_close
-    }
-
-    /// Whether the processor was taken from this thread since the last look, for all that
-    /// can be told in the middle of a call that was not short.
-    fn look(preemptions: c_long) -> bool {
-        let mut crowd = CROWD.get();
-        let is_crowded = preemptions != crowd.preemptions;
-        crowd.preemptions = preemptions;
-        if is_crowded {
-            crowd.close = CLOSE;
-        }
-        CROWD.set(crowd);
-        is_crowded
     }
 }
 
@@ -222,6 +181,56 @@ fn own_time(before: ThreadUsage, after: ThreadUsage) -> Option<Duration> {
     let was_preempted = after.preemptions != before.preemptions;
     let has_waited = after.waits != before.waits;
     (was_preempted && !has_waited).then(|| after.busy.saturating_sub(before.busy))
+}
+
+/// What a thread knows of others that want its processor.
+#[derive(Clone, Copy)]
+struct Crowd {
+    /// At the last look.
+    usage: ThreadUsage,
+    /// Calls until the next look.
+    quiet: u32,
+    /// Calls that are still measured closely.
+    close: u32,
+}
+
+thread_local! {
+    static CROWD: Cell<Crowd> = const {
+        let usage = ThreadUsage { busy: Duration::ZERO, waits: 0, preemptions: 0 };
+        Cell::new(Crowd { usage, quiet: 0, close: 0 })
+    };
+}
+
+impl Crowd {
+    /// Counts a call in place; whether it is one to measure closely.
+    fn next_call() -> bool {
+        let mut crowd = CROWD.get();
+        if crowd.close > 0 {
+            crowd.close -= 1;
+            CROWD.set(crowd);
+            return true;
+        }
+        if crowd.quiet == 0 {
+            // Threads that only tick take the processor away too, and hit hardly any hook:
+            // that is no reason to measure closely.
+            crowd.usage = thread_usage().unwrap_or(crowd.usage);
+            crowd.quiet = LOOK;
+        }
+        crowd.quiet -= 1;
+        CROWD.set(crowd);
+        false
+    }
+
+    /// Looks in the middle of a call that was not short; what was seen at the last look.
+    fn look(usage: ThreadUsage) -> ThreadUsage {
+        let mut crowd = CROWD.get();
+        let last = std::mem::replace(&mut crowd.usage, usage);
+        if usage.preemptions != last.preemptions {
+            crowd.close = CLOSE;
+        }
+        CROWD.set(crowd);
+        last
+    }
 }
 
 #[cfg(test)]
@@ -247,16 +256,15 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_measured_closely_for_a_while_after_the_processor_was_taken_away() {
-        CROWD.set(Crowd {
-            preemptions: 7,
-            quiet: CLOSE,
-            close: 0,
-        });
+    fn calls_are_measured_closely_after_one_that_the_processor_may_have_been_taken_from() {
+        let mut usage = thread_usage().unwrap();
         assert!(!Crowd::next_call());
-        assert!(!Crowd::look(7));
-        assert!(!Crowd::next_call());
-        assert!(Crowd::look(8));
+        usage = Crowd::look(usage);
+        let before = CROWD.get().close;
+        Crowd::look(usage);
+        assert_eq!(CROWD.get().close, before);
+        usage.preemptions += 1;
+        Crowd::look(usage);
         assert!((0..CLOSE).all(|_| Crowd::next_call()));
     }
 
