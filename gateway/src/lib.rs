@@ -24,6 +24,7 @@ pub mod error;
 pub mod events;
 pub mod exchange;
 pub mod gateway;
+pub mod gather;
 pub mod json;
 pub mod middleware;
 pub mod outbound;

@@ -20,6 +20,7 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::gather::poll_write_gathered;
 use crate::phase::{End, Phase};
 use crate::timer::CoarseSleep;
 use crate::upstream::body::{BodyError, ResponseBody};
@@ -211,7 +212,7 @@ impl Write for ClientIo {
         if bufs.first().is_some_and(|first| self.replaces(first)) {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        let written = poll_write_gathered(&mut self.inner, cx, bufs);
         self.note_written(&written, cx);
         written
     }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::Cursor;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tracing::debug;
 
 use super::client_io::{self, ClientIo};
@@ -31,17 +32,12 @@ const LINGER_BYTES: usize = 1024 * 1024;
 const MAX_STREAMS: u32 = 128;
 
 /// Serves a connection until either side ends it.
-pub(super) async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    worker: Rc<Worker>,
-    stopped: watch::Receiver<bool>,
-) {
+pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, worker: Rc<Worker>) {
     // A failure to set the option costs speed, not correctness.
     let _ = stream.set_nodelay(true);
     let peer = &Peer::new(peer);
-    if let Some((stream, begun)) = serve_http1(stream, peer, &worker, stopped.clone()).await {
-        Box::pin(serve_http2(stream, begun, peer, worker, stopped)).await;
+    if let Some((stream, begun)) = serve_http1(stream, peer, &worker).await {
+        Box::pin(serve_http2(stream, begun, peer, worker)).await;
     }
 }
 
@@ -51,7 +47,6 @@ async fn serve_http1(
     stream: TcpStream,
     peer: &Peer,
     worker: &Rc<Worker>,
-    mut stopped: watch::Receiver<bool>,
 ) -> Option<(TcpStream, Bytes)> {
     let options = &worker.config.http_server_options;
     let phase = &peer.phase;
@@ -68,14 +63,10 @@ async fn serve_http1(
         .max_buf_size(options.max_request_header_bytes.max(8 * 1024) * 2)
         .serve_connection(ClientIo::new(stream, phase.clone()), service)
         .with_upgrades();
-    let outcome = loop {
-        tokio::select! {
-            // In this order, so that a request which is there already is still served.
-            biased;
-            outcome = &mut connection => break outcome,
-            _ = stopped.changed() => std::pin::Pin::new(&mut connection).graceful_shutdown(),
-        }
-    };
+    let mut notice = worker.drain.notice();
+    let shut_down = UpgradeableConnection::graceful_shutdown;
+    let outcome = notice.serve(Pin::new(&mut connection), shut_down).await;
+    drop(notice);
     // A connection that became a tunnel is not ours any more.
     let parts = connection.into_parts()?;
     let mut stream = parts.io.into_stream();
@@ -120,13 +111,7 @@ async fn linger(mut stream: TcpStream) {
     let _ = tokio::time::timeout(LINGER_TIME, draining).await;
 }
 
-async fn serve_http2(
-    stream: TcpStream,
-    begun: Bytes,
-    peer: &Peer,
-    worker: Rc<Worker>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn serve_http2(stream: TcpStream, begun: Bytes, peer: &Peer, worker: Rc<Worker>) {
     let header_bytes = worker.config.http_server_options.max_request_header_bytes;
     let service = service_fn(|request| {
         let answer = Rc::clone(&worker).handle(request, peer);
@@ -134,7 +119,7 @@ async fn serve_http2(
     });
     let (reader, writer) = stream.into_split();
     let io = TokioIo::new(tokio::io::join(Cursor::new(begun).chain(reader), writer));
-    let mut connection = std::pin::pin!(
+    let connection = std::pin::pin!(
         http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
@@ -143,14 +128,8 @@ async fn serve_http2(
             .keep_alive_timeout(Duration::from_secs(20))
             .serve_connection(io, service)
     );
-    let outcome = loop {
-        tokio::select! {
-            // In this order, so that a request which is there already is still served.
-            biased;
-            outcome = &mut connection => break outcome,
-            _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
-        }
-    };
+    let shut_down = http2::Connection::graceful_shutdown;
+    let outcome = worker.drain.notice().serve(connection, shut_down).await;
     if let Err(error) = outcome {
         debug!(peer = %peer.address, %error, "Connection ended with an error.");
     }

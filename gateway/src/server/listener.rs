@@ -72,7 +72,7 @@ pub(super) async fn serve(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    take(&mut connections, stream, peer, &worker, &stopped);
+                    take(&mut connections, stream, peer, &worker);
                 }
                 Err(error) => {
                     warn!(%error, "Cannot accept a connection.");
@@ -84,25 +84,14 @@ pub(super) async fn serve(
             _ = stopped.changed() => break,
         }
     }
-    accept_waiting(&listener, &mut connections, &worker, &stopped).await;
+    worker.drain.begin();
+    accept_waiting(&listener, &mut connections, &worker).await;
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
-fn take(
-    connections: &mut JoinSet<()>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    worker: &Rc<Worker>,
-    stopped: &watch::Receiver<bool>,
-) {
-    let mut stopped = stopped.clone();
-    if *stopped.borrow() {
-        // It was said before this connection was there to hear it.
-        stopped.mark_changed();
-    }
-    let serving = connection::serve(stream, peer, Rc::clone(worker), stopped);
-    connections.spawn_local(serving);
+fn take(connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, worker: &Rc<Worker>) {
+    connections.spawn_local(connection::serve(stream, peer, Rc::clone(worker)));
 }
 
 /// Connections that the kernel has already completed would be reset with the listener.
@@ -110,10 +99,9 @@ async fn accept_waiting(
     listener: &TcpListener,
     connections: &mut JoinSet<()>,
     worker: &Rc<Worker>,
-    stopped: &watch::Receiver<bool>,
 ) {
     while let Ok(Ok((stream, peer))) = tokio::time::timeout(Duration::ZERO, listener.accept()).await
     {
-        take(connections, stream, peer, worker, stopped);
+        take(connections, stream, peer, worker);
     }
 }

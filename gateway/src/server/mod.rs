@@ -4,6 +4,7 @@
 mod client_io;
 mod connection;
 pub mod control;
+mod drain;
 mod listener;
 mod request;
 mod request_id;

@@ -1,6 +1,7 @@
 //! One request, from the connection to its answer.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,6 +15,7 @@ use tokio::runtime::Handle;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use super::drain::Drain;
 use super::request_id;
 use crate::admin;
 use crate::api::ApiTable;
@@ -38,6 +40,7 @@ pub(super) struct Seed {
 pub(super) struct Worker {
     pub(super) config: Arc<Config>,
     pub(super) upstream: Upstream,
+    pub(super) drain: Drain,
     /// Remembers the newest table, so that a look at it is not a write to shared memory.
     table: RefCell<Cache<Arc<ArcSwap<ApiTable>>, Arc<ApiTable>>>,
     router: axum::Router,
@@ -73,6 +76,7 @@ impl Worker {
         Self {
             config,
             upstream,
+            drain: Drain::default(),
             table: RefCell::new(Cache::new(table)),
             router,
             control,
@@ -89,13 +93,13 @@ impl Worker {
 
     /// Answers a request. Every failure becomes an answer here, and only here.
     ///
-    /// What needs no waiting is done before there is a future: a future is as large as all
-    /// that it may hold, and this one is moved for every request.
+    /// What needs no waiting is done before there is a future. The future is boxed: it is
+    /// as large as all that it may hold, and hyper moves it several times.
     pub(super) fn handle(
         self: Rc<Self>,
         request: Request<Incoming>,
         peer: &Peer,
-    ) -> impl Future<Output = Response<ResponseBody>> + use<> {
+    ) -> Pin<Box<impl Future<Output = Response<ResponseBody>> + use<>>> {
         let content_type = request.headers().get(header::CONTENT_TYPE);
         let style = ErrorStyle {
             format: ErrorFormat::for_content_type(content_type),
@@ -105,7 +109,7 @@ impl Worker {
         let client = peer.address;
         let is_head = request.method() == Method::HEAD;
         let begun = self.begin(request, peer, style);
-        async move {
+        Box::pin(async move {
             let outcome = match begun {
                 Ok(Begun::Exchange(mut exchange)) => self.process(&mut exchange).await,
                 // Boxed, like everything that most requests do not need.
@@ -119,7 +123,7 @@ impl Worker {
             });
             settle(&mut response, is_head, close);
             response
-        }
+        })
     }
 
     fn begin(

@@ -5,10 +5,12 @@ pub mod pool;
 pub mod target;
 pub(crate) mod tunnel;
 
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::Entry;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -18,7 +20,7 @@ use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use crate::timer;
 use body::{RequestBody, ResponseBody, StreamState};
-use pool::{Lease, Pool, Sender, Taken};
+use pool::{Kept, Lease, Pool, Sender, Taken};
 use target::Target;
 
 /// What upstreams are told when the client does not say who it is. The product name is the
@@ -27,7 +29,7 @@ const USER_AGENT: &str = concat!("Tyk/", env!("CARGO_PKG_VERSION"));
 
 /// The way to upstreams from one data-plane thread.
 pub struct Upstream {
-    pool: Rc<Pool>,
+    pool: Pool,
     time_limit: Duration,
     via: Option<HeaderValue>,
 }
@@ -39,7 +41,7 @@ impl Upstream {
     pub fn new(time_limit: Duration, via: &str) -> Self {
         let via = (!via.is_empty()).then(|| HeaderValue::from_str(&format!("1.1 {via}")).ok());
         Self {
-            pool: Rc::default(),
+            pool: Pool::default(),
             time_limit,
             via: via.flatten(),
         }
@@ -59,8 +61,9 @@ impl Upstream {
         let api = Arc::clone(&exchange.api);
         let upgrade = exchange.upgrade.take();
         let request = self.prepare(exchange, upgrade.is_some())?;
-        let sending = self.send(&api.target, request, upgrade.is_some());
-        let outcome = self.within_limit(sending, state.as_deref()).await;
+        let kept = self.pool.of(&api.target);
+        let mut sending = pin!(send(&kept, &api.target, request, upgrade.is_some()));
+        let outcome = self.within_limit(&mut sending, state.as_deref()).await;
         if let Some(fault) = state.and_then(|state| state.fault.take()) {
             return Err(ProxyError::DownstreamBody(fault));
         }
@@ -68,18 +71,18 @@ impl Upstream {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return tunnel::establish(response, upgrade);
         }
-        self.finish(response, sender, &api.target)
+        finish(response, Lease::new(sender, Rc::clone(&kept)))
     }
 
     /// The limit is on the upstream, so it starts anew while the client is still sending.
     async fn within_limit<T>(
         &self,
-        sending: impl Future<Output = Result<T, ProxyError>>,
+        // By reference: a future that is handed over is held twice.
+        sending: &mut Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
         state: Option<&StreamState>,
     ) -> Result<T, ProxyError> {
-        let mut sending = std::pin::pin!(sending);
         loop {
-            match timer::within(self.time_limit, &mut sending).await {
+            match timer::within(self.time_limit, &mut *sending).await {
                 Ok(outcome) => return outcome,
                 Err(_) => {
                     // An upload that has ended since counts too: the upstream has the whole
@@ -147,66 +150,67 @@ impl Upstream {
         *request.headers_mut() = headers;
         Ok(request)
     }
+}
 
-    /// Sends on a kept connection, or on a new one. A kept connection may be closed by the
-    /// other side while the request is on its way: then the request is sent once more, if
-    /// it was given back untouched or if doing it twice does no harm (RFC 9110, 9.2.2).
-    async fn send(
-        &self,
-        target: &Target,
-        mut request: Request<RequestBody>,
-        upgrade: bool,
-    ) -> Result<(Response<Incoming>, Sender), ProxyError> {
-        while !upgrade
-            && let Some(Taken {
-                mut sender,
-                doubtful,
-            }) = self.pool.take(target)
-        {
-            let spare = doubtful.then(|| spare_copy(&request)).flatten();
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, sender)),
-                Err(mut error) => {
-                    self.pool.doubt(target);
-                    match (error.take_message(), spare) {
-                        (Some(unsent), _) => request = unsent,
-                        (None, Some(spare)) if is_lost(error.error()) => {
-                            request = spare;
-                            // The next kept connection may have met the same end.
-                            break;
-                        }
-                        _ => return Err(classify(error.error())),
+/// Sends on a kept connection, or on a new one. A kept connection may be closed by the
+/// other side while the request is on its way: then the request is sent once more, if it
+/// was given back untouched or if doing it twice does no harm (RFC 9110, 9.2.2).
+async fn send(
+    kept: &Kept,
+    target: &Target,
+    mut request: Request<RequestBody>,
+    upgrade: bool,
+) -> Result<(Response<Incoming>, Sender), ProxyError> {
+    while !upgrade
+        && let Some(Taken {
+            mut sender,
+            doubtful,
+        }) = kept.take()
+    {
+        let spare = doubtful.then(|| spare_copy(&request)).flatten();
+        match sender.try_send_request(request).await {
+            Ok(response) => return Ok((response, sender)),
+            Err(mut error) => {
+                kept.doubt();
+                match (error.take_message(), spare) {
+                    (Some(unsent), _) => request = unsent,
+                    (None, Some(spare)) if is_lost(error.error()) => {
+                        request = *spare;
+                        // The next kept connection may have met the same end.
+                        break;
                     }
+                    _ => return Err(classify(error.error())),
                 }
             }
         }
-        let mut sender = Box::pin(pool::connect(target, upgrade)).await?;
+    }
+    // Boxed, like everything that most requests do not need.
+    Box::pin(async move {
+        let mut sender = pool::connect(target, upgrade).await?;
         match sender.send_request(request).await {
             Ok(response) => Ok((response, sender)),
             Err(error) => Err(classify(&error)),
         }
-    }
+    })
+    .await
+}
 
-    fn finish(
-        &self,
-        response: Response<Incoming>,
-        sender: Sender,
-        target: &Target,
-    ) -> Result<Response<ResponseBody>, ProxyError> {
-        let (mut head, body) = response.into_parts();
-        settle_framing(&mut head.headers)?;
-        hop::strip_response(&mut head.headers);
-        // The client's version is the client's connection's business.
-        head.version = Version::HTTP_11;
-        let lease = Lease::new(sender, &self.pool, target);
-        let body = if body.is_end_stream() {
-            lease.give_back();
-            ResponseBody::Upstream(body, None)
-        } else {
-            ResponseBody::Upstream(body, Some(lease))
-        };
-        Ok(Response::from_parts(head, body))
-    }
+fn finish(
+    response: Response<Incoming>,
+    lease: Lease,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let (mut head, body) = response.into_parts();
+    settle_framing(&mut head.headers)?;
+    hop::strip_response(&mut head.headers);
+    // The client's version is the client's connection's business.
+    head.version = Version::HTTP_11;
+    let body = if body.is_end_stream() {
+        lease.give_back();
+        ResponseBody::Upstream(body, None)
+    } else {
+        ResponseBody::Upstream(body, Some(lease))
+    };
+    Ok(Response::from_parts(head, body))
 }
 
 /// Makes the headers say how the body is framed, once and without doubt, before they are
@@ -247,14 +251,14 @@ fn settle_framing(headers: &mut HeaderMap) -> Result<(), ProxyError> {
 }
 
 /// A copy of a request that may be sent twice: safe, and without a body.
-fn spare_copy(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+fn spare_copy(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
     let repeatable = request.method().is_safe() && request.body().is_end_stream();
     repeatable.then(|| {
         let mut copy = Request::new(RequestBody::Whole(bytes::Bytes::new()));
         *copy.method_mut() = request.method().clone();
         *copy.uri_mut() = request.uri().clone();
         *copy.headers_mut() = request.headers().clone();
-        copy
+        Box::new(copy)
     })
 }
 
@@ -282,19 +286,15 @@ fn classify(error: &hyper::Error) -> ProxyError {
 fn append_forwarded_for(headers: &mut HeaderMap, exchange: &Exchange) {
     static NAME: http::HeaderName = http::HeaderName::from_static("x-forwarded-for");
     let client = &exchange.client.text;
-    if !headers.contains_key(&NAME) {
-        headers.insert(NAME.clone(), client.clone());
-        return;
+    match headers.entry(NAME.clone()) {
+        Entry::Vacant(place) => {
+            place.insert(client.clone());
+        }
+        Entry::Occupied(mut known) => {
+            let all = known.iter().chain([client]).map(HeaderValue::as_bytes);
+            let list = all.collect::<Vec<&[u8]>>().join(&b", "[..]);
+            let list = HeaderValue::from_maybe_shared(bytes::Bytes::from(list));
+            known.insert(list.expect("values joined by a comma are a value"));
+        }
     }
-    let known: Vec<&[u8]> = headers
-        .get_all(&NAME)
-        .iter()
-        .chain([client])
-        .map(HeaderValue::as_bytes)
-        .collect();
-    let list = HeaderValue::from_maybe_shared(bytes::Bytes::from(known.join(&b", "[..])));
-    headers.insert(
-        NAME.clone(),
-        list.expect("values joined by a comma are a value"),
-    );
 }

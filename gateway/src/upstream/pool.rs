@@ -4,19 +4,20 @@
 //! that uses it. The connection used last is used next: it is the least likely to have been
 //! closed by the other side, and the others may time out.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use rustc_hash::FxBuildHasher;
 use tokio::net::TcpStream;
 
 use super::body::RequestBody;
 use super::target::Target;
 use crate::error::ProxyError;
+use crate::gather::GatheringIo;
 
 /// How long an unused connection is kept.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
@@ -36,24 +37,22 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Largest head of a response, and the window in which its body streams.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Most header fields of a response.
-const MAX_HEADERS: usize = 200;
-
 /// A connection that a request can be sent on.
 pub type Sender = SendRequest<RequestBody>;
 
-/// The idle connections of one data-plane thread.
+/// The idle connections of one data-plane thread. Upstreams are the operator's: nobody else
+/// can choose names that hash alike.
 #[derive(Default)]
 pub struct Pool {
-    upstreams: RefCell<HashMap<Arc<str>, Kept>>,
+    upstreams: RefCell<HashMap<Arc<str>, Rc<Kept>, FxBuildHasher>>,
 }
 
 /// What is kept for one upstream.
 #[derive(Default)]
-struct Kept {
-    idle: Vec<Idle>,
+pub struct Kept {
+    idle: RefCell<Vec<Idle>>,
     /// Requests answered since a kept connection last turned out to be closed.
-    reliable: u32,
+    reliable: Cell<u32>,
 }
 
 struct Idle {
@@ -69,25 +68,49 @@ pub struct Taken {
     pub doubtful: bool,
 }
 
-/// A connection in use, and the pool it came from.
+/// A connection in use, and where it goes back to.
 pub struct Lease {
     sender: Sender,
-    pool: Rc<Pool>,
-    key: Arc<str>,
+    kept: Rc<Kept>,
 }
 
 // === impl Pool ===
 
 impl Pool {
-    /// The connection to `target` that was used last and still stands.
-    pub fn take(&self, target: &Target) -> Option<Taken> {
+    /// What is kept for `target`.
+    pub fn of(&self, target: &Target) -> Rc<Kept> {
         let mut upstreams = self.upstreams.borrow_mut();
-        let kept = upstreams.get_mut(&*target.authority)?;
-        while let Some(Idle { sender, since }) = kept.idle.pop() {
+        if let Some(kept) = upstreams.get(&*target.authority) {
+            return Rc::clone(kept);
+        }
+        let kept = Rc::<Kept>::default();
+        upstreams.insert(Arc::clone(&target.authority), Rc::clone(&kept));
+        kept
+    }
+
+    /// Closes what has not been used for a while. Called now and then by the thread.
+    pub fn sweep(&self) {
+        self.upstreams.borrow_mut().retain(|_, kept| {
+            let mut idle = kept.idle.borrow_mut();
+            idle.retain(|connection| {
+                connection.since.elapsed() < IDLE_LIMIT && !connection.sender.is_closed()
+            });
+            !idle.is_empty() || Rc::strong_count(kept) > 1
+        });
+    }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    /// The connection that was used last and still stands.
+    pub fn take(&self) -> Option<Taken> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { sender, since }) = idle.pop() {
             // One that is not ready is closed, or still busy with the end of a request
             // that was answered early: either way nothing to wait for.
             if sender.is_ready() {
-                let doubtful = kept.reliable < RELIABLE || since.elapsed() > BUSY;
+                let doubtful = self.reliable.get() < RELIABLE || since.elapsed() > BUSY;
                 return Some(Taken { sender, doubtful });
             }
         }
@@ -95,32 +118,19 @@ impl Pool {
     }
 
     /// Notes that a kept connection turned out to be closed.
-    pub fn doubt(&self, target: &Target) {
-        if let Some(kept) = self.upstreams.borrow_mut().get_mut(&*target.authority) {
-            kept.reliable = 0;
-        }
+    pub fn doubt(&self) {
+        self.reliable.set(0);
     }
 
-    fn give_back(&self, key: Arc<str>, sender: Sender) {
-        let mut upstreams = self.upstreams.borrow_mut();
-        let kept = upstreams.entry(key).or_default();
-        kept.reliable = kept.reliable.saturating_add(1);
-        if kept.idle.len() < MAX_IDLE && !sender.is_closed() {
-            kept.idle.push(Idle {
+    fn give_back(&self, sender: Sender) {
+        self.reliable.set(self.reliable.get().saturating_add(1));
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < MAX_IDLE && !sender.is_closed() {
+            idle.push(Idle {
                 sender,
                 since: Instant::now(),
             });
         }
-    }
-
-    /// Closes what has not been used for a while. Called now and then by the thread.
-    pub fn sweep(&self) {
-        self.upstreams.borrow_mut().retain(|_, kept| {
-            kept.idle.retain(|connection| {
-                connection.since.elapsed() < IDLE_LIMIT && !connection.sender.is_closed()
-            });
-            !kept.idle.is_empty()
-        });
     }
 }
 
@@ -128,17 +138,13 @@ impl Pool {
 
 impl Lease {
     /// Notes where `sender` goes when its response has been read.
-    pub fn new(sender: Sender, pool: &Rc<Pool>, target: &Target) -> Self {
-        Self {
-            sender,
-            pool: Rc::clone(pool),
-            key: Arc::clone(&target.authority),
-        }
+    pub fn new(sender: Sender, kept: Rc<Kept>) -> Self {
+        Self { sender, kept }
     }
 
     /// Puts the connection back: its response has been read to the end.
     pub fn give_back(self) {
-        self.pool.give_back(self.key, self.sender);
+        self.kept.give_back(self.sender);
     }
 }
 
@@ -148,9 +154,8 @@ pub async fn connect(target: &Target, upgradable: bool) -> Result<Sender, ProxyE
     // A failure to set the option costs speed, not correctness.
     let _ = stream.set_nodelay(true);
     let (sender, connection) = http1::Builder::new()
-        .max_headers(MAX_HEADERS)
         .max_buf_size(BUFFER_BYTES)
-        .handshake(TokioIo::new(stream))
+        .handshake(GatheringIo::new(stream))
         .await
         .map_err(|error| ProxyError::Upstream(error.to_string()))?;
     // How a connection ends is told to whoever waits for a response on it.
