@@ -35,6 +35,8 @@ pub(crate) enum Task {
     Setup,
     /// Builds the wheel of the kit for authors of Python plugins, into target/kit
     Kit,
+    /// Counts the system calls of a request, and fails when there are more than there may be
+    Syscalls,
     /// Writes the C header and the list of exported symbols
     Codegen {
         /// Writes nothing; fails when a generated file is stale
