@@ -24,7 +24,7 @@ def of(bench, peers):
         if any(package.startswith(peer) for peer in peers):
             versions[package] = installed(bench, package)
     return {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()), "kernel": platform.release(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()), "kernel": ".".join(platform.release().split(".")[:2]),
         "processor": processor(), "cores": os.cpu_count(), "python": platform.python_version(), "versions": versions,
     }
 

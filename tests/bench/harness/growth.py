@@ -39,10 +39,9 @@ def points():
 
 def apis(bench, amount, seconds, warm):
     """Requests go to a thousand of the APIs at most, in an order that caches do not know."""
-    paths = {f"api-{number}": f"/api-{number:05}/" for number in range(amount)}
-    dice = random.Random(amount)
-    asked = [f"{dice.choice(list(paths.values()))}items?id=1" for _ in range(min(amount, 1000))]
-    bench.inputs.write("growth", [scenarios.get(target) for target in asked])
+    paths = {f"api-{number}": f"/api-{number}/" for number in range(amount)}
+    asked = random.Random(amount).sample(list(paths.values()), min(amount, 1000))
+    bench.inputs.write("growth", [scenarios.get(f"{path}items?id=1") for path in asked])
     with bench.serving("growth", "P0", start=lambda ctx: gateway.start(ctx, apis=paths)) as served:
         with served.load(bench.inputs.file("growth"), seconds, warm) as load:
             return load.quiet_round()
