@@ -1,5 +1,6 @@
 //! Parts of a request by themselves: finding its API, and what surrounds a hook, which is the
-//! object made from the exchange and the exchange made from the object. `cargo bench -p gateway`.
+//! object made from the exchange and the exchange made from the object.
+//! `cargo bench -p gateway --bench parts`.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};

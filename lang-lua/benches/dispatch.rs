@@ -1,5 +1,5 @@
 //! What one dispatch costs, by the headers and the body that a request has, read or not:
-//! `cargo bench -p lang-lua`.
+//! `cargo bench -p lang-lua --bench dispatch`.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
 //! What one dispatch costs, in place, by the headers and the body that a request has, read or
-//! not: `cargo bench -p lang-python`.
+//! not: `cargo bench -p lang-python --bench dispatch`.
 
 use std::fmt;
 use std::path::PathBuf;
