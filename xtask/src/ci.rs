@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::metadata::Metadata;
 use crate::step::Step;
-use crate::{codegen, matrix, quickstart, tidy};
+use crate::{codegen, matrix, quickstart, syscalls, tidy};
 
 /// Runs every task to its end and then says which of them failed.
 pub(crate) fn run(metadata: &Metadata) -> Result {
@@ -15,6 +15,7 @@ pub(crate) fn run(metadata: &Metadata) -> Result {
         ("cargo deny", deny(metadata)),
         ("test-matrix", matrix::run(metadata, &[])),
         ("quickstart --check", quickstart::run(metadata, true, None)),
+        ("syscalls", syscalls::run(metadata)),
     ];
     let mut failed = Vec::new();
     println!();

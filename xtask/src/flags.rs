@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// Repository tasks.
 #[derive(Debug, Parser)]
@@ -35,6 +35,10 @@ pub(crate) enum Task {
     Setup,
     /// Builds the wheel of the kit for authors of Python plugins, into target/kit
     Kit,
+    /// Measures the gateway beside nginx, nginx with LuaJIT and HAProxy, and writes the results into docs
+    Bench(BenchFlags),
+    /// Counts the system calls of a request, and fails when there are more than there may be
+    Syscalls,
     /// Writes the C header and the list of exported symbols
     Codegen {
         /// Writes nothing; fails when a generated file is stale
@@ -45,6 +49,29 @@ pub(crate) enum Task {
     Tidy,
     /// Runs everything that must pass before a merge
     Ci,
+}
+
+/// What is measured, and how long.
+#[derive(Debug, Args)]
+pub(crate) struct BenchFlags {
+    /// Measures Envoy and pyvoy as well
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How often each cell is measured
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) reps: u32,
+    /// One worker on a core of its own (w1), or two that are not pinned (w2)
+    #[arg(long, value_name = "MODES", default_value = "w1,w2")]
+    pub(crate) modes: String,
+    /// Only these servers; docs stay as they are
+    #[arg(long, value_name = "A,B", conflicts_with_all = ["all", "growth"])]
+    pub(crate) peers: Option<String>,
+    /// Length of each measured round; 5 by default, and 2 with --growth
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) seconds: Option<f64>,
+    /// Measures how the cost grows with APIs, hooks, connections and bodies instead
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) growth: bool,
 }
 
 #[cfg(test)]

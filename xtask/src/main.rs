@@ -9,12 +9,16 @@
 //! - `quickstart` starts a gateway with example plugins and shows what each of them does.
 //! - `setup` makes what the tests need: a Python environment, and Debian packages.
 //! - `kit` builds the wheel of the kit for authors of Python plugins.
+//! - `bench` measures the gateway beside other servers.
+//! - `syscalls` counts the system calls of a request against their limit.
 //! - `codegen` writes the C header and the list of exported symbols.
 //! - `tidy` checks the rules of CONTRIBUTING.md that a compiler does not know.
 //! - `ci` runs all of these as the build server does.
 //!
 //! Everyone compiles this crate before anything else, so it has few dependencies.
 
+mod bench;
+mod binary;
 mod ci;
 mod codegen;
 mod flags;
@@ -24,6 +28,7 @@ mod metadata;
 mod quickstart;
 mod setup;
 mod step;
+mod syscalls;
 mod tidy;
 
 use std::process::ExitCode;
@@ -55,6 +60,8 @@ fn run(task: Task) -> Result {
         Task::Quickstart { check, port } => quickstart::run(&metadata, check, port),
         Task::Setup => setup::run(&metadata),
         Task::Kit => kit::run(&metadata),
+        Task::Bench(flags) => bench::run(&metadata, &flags),
+        Task::Syscalls => syscalls::run(&metadata),
         Task::Codegen { check: true } => codegen::check(&metadata.root),
         Task::Codegen { check: false } => codegen::write(&metadata.root),
         Task::Tidy => tidy::run(&metadata),

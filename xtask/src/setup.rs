@@ -32,6 +32,17 @@ pub(crate) struct Missing {
     pub(crate) blocks: &'static [&'static str],
 }
 
+impl Missing {
+    /// Packages that one task needs, and no row of the matrix.
+    pub(crate) fn packages(why: &str, packages: &'static [&'static str]) -> Self {
+        Self {
+            why: why.to_owned(),
+            packages,
+            blocks: &[],
+        }
+    }
+}
+
 /// The task: everything that is missing is an error here.
 pub(crate) fn run(metadata: &Metadata) -> Result {
     let missing = prepare(metadata)?;
@@ -64,6 +75,11 @@ pub(crate) fn prepare(metadata: &Metadata) -> Result<Vec<Missing>> {
 /// still missing.
 pub(crate) fn tools() -> Result<Vec<Missing>> {
     println!("== setup");
+    bring(probe)
+}
+
+/// The same for whatever `probe` looks for.
+pub(crate) fn bring(probe: impl Fn() -> Vec<Missing>) -> Result<Vec<Missing>> {
     let mut missing = probe();
     let packages = packages_for(&missing);
     if !packages.is_empty() {
@@ -81,6 +97,16 @@ pub(crate) fn tools() -> Result<Vec<Missing>> {
         println!("missing: {}", one.why);
     }
     Ok(missing)
+}
+
+/// A program that one task needs and nothing else; missing unless it is in PATH.
+pub(crate) fn program(name: &str, packages: &'static [&'static str]) -> Option<Missing> {
+    let why = || {
+        let packages = packages.join(" and ");
+        format!("no `{name}` in PATH; install Debian's {packages}")
+    };
+    let found = find_in_path(name).is_some();
+    (!found).then(|| Missing::packages(&why(), packages))
 }
 
 fn packages_for(missing: &[Missing]) -> String {
@@ -193,7 +219,7 @@ except ImportError:
 }
 
 /// The interpreter that pyo3's build script chooses: the same places in the same order.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
     if let Some(python) = variable("PYO3_PYTHON") {
         return Some(python);

@@ -44,6 +44,9 @@ pub(crate) fn rows(languages: &[Language]) -> Vec<Row> {
         "test -p coprocess-core --all-features",
         &[],
     ));
+    // The languages' benches are tests of their packages. The gateway has a row of tests per
+    // choice, and its benches need none of them.
+    rows.push(command_row("benches", "test -p gateway --bench parts", &[]));
     rows.push(command_row("xtask", "test -p xtask", &["xtask".to_owned()]));
     rows.extend(languages.iter().map(|language| {
         let command = format!("test -p {}", language.package);
@@ -210,7 +213,14 @@ mod tests {
                 assert!(names.contains(&row), "no row `{row}` in {names:?}");
             }
         }
-        for row in ["coprocess", "coprocess-core", "xtask", "lang-bar", "fmt"] {
+        for row in [
+            "coprocess",
+            "coprocess-core",
+            "benches",
+            "xtask",
+            "lang-bar",
+            "fmt",
+        ] {
             assert!(
                 names.contains(&row.to_owned()),
                 "no row `{row}` in {names:?}"

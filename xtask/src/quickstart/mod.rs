@@ -8,16 +8,15 @@ mod show;
 mod upstream;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::Result;
+use crate::binary::{self, Profile};
 use crate::metadata::Metadata;
-use crate::setup;
-use crate::step::Step;
 use http::Message;
 use process::Gateway;
 use scenario::{Expected, Scenario};
@@ -29,7 +28,7 @@ const EXAMPLE_UPSTREAM: &str = "http://127.0.0.1:8081";
 
 /// Builds, starts, shows; then serves until Ctrl-C, or with `check` ends at once.
 pub(crate) fn run(metadata: &Metadata, check: bool, port: Option<u16>) -> Result {
-    let binary = build(metadata)?;
+    let binary = binary::build(metadata, Profile::Dev)?;
     let (stop, stopped) = mpsc::channel();
     ctrlc::set_handler(move || {
         // Nobody listens any more when the run is over.
@@ -61,31 +60,6 @@ pub(crate) fn run(metadata: &Metadata, check: bool, port: Option<u16>) -> Result
     }
     println!("quickstart: every answer is as expected, and the gateway has stopped");
     Ok(())
-}
-
-/// Builds the gateway with every language; returns the binary.
-fn build(metadata: &Metadata) -> Result<PathBuf> {
-    let languages = metadata.languages()?;
-    let missing: Vec<String> = setup::tools()?
-        .into_iter()
-        .filter(|one| {
-            languages
-                .iter()
-                .flat_map(|language| &language.embedded)
-                .any(|crate_| one.blocks.contains(&crate_.as_str()))
-        })
-        .map(|one| one.why)
-        .collect();
-    if !missing.is_empty() {
-        return Err(missing.join("\n  ").into());
-    }
-    let features: Vec<&str> = languages.iter().map(|one| one.feature.as_str()).collect();
-    let command = format!(
-        "build -p gateway --features coprocess,{}",
-        features.join(",")
-    );
-    Step::cargo(&command).run(&metadata.root)?;
-    Ok(metadata.target_directory.join("debug/gateway"))
 }
 
 /// Copies the example to `folder`, with this run's upstream and port in it.

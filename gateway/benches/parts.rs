@@ -1,0 +1,172 @@
+//! Parts of a request by themselves: finding its API, and what surrounds a hook, which is the
+//! object made from the exchange and the exchange made from the object.
+//! `cargo bench -p gateway --bench parts`.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use coprocess_core::{
+    CoProcessLanguage, DispatchFuture, Event, Hook, HookType, InitContext, InitError, Object,
+    RequestId, Spec,
+};
+use divan::{Bencher, black_box};
+use gateway::api::Api;
+use gateway::chain::{Flow, Middleware as _, Step};
+use gateway::coprocess::{CallSettings, HookCall, HookStep};
+use gateway::definition::BodyMode;
+use gateway::edge::Policy;
+use gateway::error::{ErrorFormat, ErrorStyle};
+use gateway::events::{self, ApiEvents, Handlers};
+use gateway::exchange::{Exchange, Peer};
+use gateway::router::Router;
+use gateway::storage::{MemoryStore, Store};
+use gateway::upstream::body::RequestBody;
+use http::{HeaderName, HeaderValue, Request, Uri, header};
+
+fn main() {
+    divan::main();
+}
+
+/// Goes round the APIs, as the requests of many clients do.
+#[divan::bench(args = [1, 100, 10_000])]
+fn router_match(bencher: Bencher<'_, '_>, apis: usize) {
+    let mut router = Router::new(false);
+    for number in 0..apis {
+        let path = format!("/team-{}/api-{number}/", number % 17);
+        let free = router.insert(&path, Arc::new(number));
+        assert!(free.expect("this is a listen path"));
+    }
+    let paths: Vec<String> = (0..apis)
+        .map(|number| number * 7919 % apis)
+        .map(|number| format!("/team-{}/api-{number}/items/17", number % 17))
+        .collect();
+    let mut next = paths.iter().cycle();
+    bencher.bench_local(move || {
+        let path = next.next().expect("a cycle has no end");
+        let (found, length) = router.find(black_box(path)).expect("the path is an API's");
+        (**found, length)
+    });
+}
+
+/// What a request has.
+#[derive(Clone, Copy)]
+struct Case {
+    headers: usize,
+    body: usize,
+}
+
+const CASES: [Case; 5] = [
+    Case::new(0, 0),
+    Case::new(8, 0),
+    Case::new(30, 0),
+    Case::new(8, 4 << 10),
+    Case::new(8, 1 << 20),
+];
+
+impl Case {
+    const fn new(headers: usize, body: usize) -> Self {
+        Self { headers, body }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:2} headers, body of {:7}", self.headers, self.body)
+    }
+}
+
+/// A hook that sets a header, without an interpreter's part.
+#[divan::bench(args = CASES)]
+fn object_build_and_apply(bencher: Bencher<'_, '_>, case: Case) {
+    let step = hook_step();
+    let api = api();
+    let body = Bytes::from(vec![b'x'; case.body]);
+    bencher
+        .with_inputs(|| exchange(&api, case.headers, body.clone()))
+        .bench_local_refs(|exchange| {
+            let outcome = step.process(exchange);
+            assert!(matches!(outcome, Step::Done(Ok(Flow::Continue))));
+        });
+}
+
+/// A language whose hooks set one header and are done.
+struct SetsHeader;
+
+impl CoProcessLanguage for SetsHeader {
+    fn init(&self, _context: InitContext) -> Result<(), InitError> {
+        Ok(())
+    }
+
+    fn dispatch(&self, mut object: Object) -> DispatchFuture<'_> {
+        let headers = &mut object.request.set_headers;
+        headers.insert("X-Plugin".into(), "on".into());
+        DispatchFuture::ready(Ok(object))
+    }
+
+    fn trigger_event(&self, _event: Event) {}
+}
+
+fn hook_step() -> HookStep {
+    let settings = CallSettings {
+        time_limit: Duration::from_secs(5),
+        raw_body_only: false,
+        body: BodyMode::Buffer,
+        max_body_bytes: 8 << 20,
+    };
+    HookStep {
+        hook_type: HookType::Pre,
+        name: "hook".into(),
+        driver: "none".into(),
+        state: Ok(HookCall::new(
+            Arc::new(SetsHeader),
+            Hook::by_name(),
+            settings,
+        )),
+    }
+}
+
+fn api() -> Arc<Api> {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (events, ..) = events::start(&Default::default(), store);
+    let events = ApiEvents::new(events, Handlers::default());
+    Arc::new(Api::without_hooks(Spec::default(), events))
+}
+
+fn exchange(api: &Arc<Api>, headers: usize, body: Bytes) -> Exchange {
+    let mut head = Request::new(()).into_parts().0;
+    head.uri = Uri::from_static("/items/17?a=b");
+    for number in 0..headers {
+        let name = HeaderName::try_from(format!("x-header-{number}"));
+        let value = HeaderValue::from_static("a value of a usual length");
+        head.headers.insert(name.expect("this is a name"), value);
+    }
+    if !body.is_empty() {
+        head.headers
+            .insert(header::CONTENT_LENGTH, body.len().into());
+    }
+    Exchange {
+        api: Arc::clone(api),
+        head,
+        body: RequestBody::Whole(body),
+        listen_length: 0,
+        client: Peer::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 4321))),
+        id: RequestId(1),
+        received: SystemTime::UNIX_EPOCH,
+        error_style: ErrorStyle {
+            format: ErrorFormat::Json,
+            hide_generator: false,
+        },
+        policy: Policy {
+            allow_encoded_slash: false,
+            max_head_bytes: usize::MAX,
+            max_headers: usize::MAX,
+        },
+        scheme: "http",
+        session: None,
+        unsaved: None,
+        upgrade: None,
+    }
+}
