@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod current;
+pub(crate) mod entry;
 pub(crate) mod fast;
 pub(crate) mod interrupt;
 pub(crate) mod json;
