@@ -27,6 +27,7 @@ enum State<'a> {
 
 impl<'a> DispatchFuture<'a> {
     /// The hook ran in place; this is its outcome.
+    #[inline]
     pub fn ready(result: DispatchResult) -> Self {
         Self(State::Ready(Some(result)))
     }

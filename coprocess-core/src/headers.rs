@@ -17,17 +17,16 @@ pub fn canonical_name(name: &HeaderName) -> Cow<'static, str> {
 
 fn capitalise(name: &str) -> String {
     let mut upper = true;
-    name.chars()
-        .map(|letter| {
-            let written = if upper {
-                letter.to_ascii_uppercase()
-            } else {
-                letter.to_ascii_lowercase()
-            };
-            upper = letter == '-';
-            written
-        })
-        .collect()
+    let written = name.bytes().map(|letter| {
+        let written = if upper {
+            letter.to_ascii_uppercase()
+        } else {
+            letter.to_ascii_lowercase()
+        };
+        upper = letter == b'-';
+        written
+    });
+    String::from_utf8(written.collect()).expect("letters of ASCII change into such")
 }
 
 fn common_name(name: &str) -> Option<&'static str> {

@@ -297,32 +297,40 @@ fn text(bytes: &Bytes, raw_only: bool) -> &str {
 }
 
 fn first_values(headers: &HeaderMap) -> StringMap {
-    // `keys` yields each name once, and `Index` is its first value.
-    headers
-        .keys()
-        .map(|name| {
-            (
-                canonical_name(name).into_owned(),
-                value_text(&headers[name]),
-            )
-        })
-        .collect()
+    let mut first = StringMap::with_capacity(headers.keys_len());
+    for name in headers.keys() {
+        // `Index` is the first value of a name.
+        let value = value_text(&headers[name]);
+        first.insert(canonical_name(name).into_owned(), value);
+    }
+    first
 }
 
 fn all_values(headers: &HeaderMap) -> Vec<Header> {
-    headers
-        .keys()
-        .map(|name| Header {
-            key: canonical_name(name).into_owned(),
-            values: headers.get_all(name).iter().map(value_text).collect(),
-        })
-        .collect()
+    let mut all: Vec<Header> = Vec::with_capacity(headers.keys_len());
+    let mut last = None;
+    // The values of one name come in a row.
+    for (name, value) in headers {
+        let value = value_text(value);
+        match all.last_mut() {
+            Some(header) if last == Some(name) => header.values.push(value),
+            _ => all.push(Header {
+                key: canonical_name(name).into_owned(),
+                values: vec![value],
+            }),
+        }
+        last = Some(name);
+    }
+    all
 }
 
 /// Header values are bytes; plugins want text. What is not UTF-8 is shown with replacement
 /// characters; the original bytes stay in the header map.
 fn value_text(value: &http::HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+    }
 }
 
 fn decode_form(text: &str) -> String {

@@ -12,6 +12,9 @@ use crate::raw::interrupt;
 /// What a value costs beyond its bytes: its place in a list or a map.
 const PLACE: usize = 48;
 
+const TIME: &str = "time limit";
+const MEMORY: &str = "more memory than lua_memory_limit_mb lets one call copy";
+
 thread_local! {
     /// A thread runs one call at a time. Outside of calls there is no limit.
     static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -25,14 +28,20 @@ pub(crate) fn start(bytes: usize) {
 /// Takes the cost of a value with this many bytes, or says why the call cannot go on.
 pub(crate) fn spend(bytes: usize) -> Result<(), &'static str> {
     if interrupt::is_asked_to_end() {
-        return Err("time limit");
+        return Err(TIME);
     }
     let left = LEFT.get().checked_sub(bytes.saturating_add(PLACE));
-    LEFT.set(left.ok_or("more memory than lua_memory_limit_mb lets one call copy")?);
+    LEFT.set(left.ok_or(MEMORY)?);
     Ok(())
 }
 
-/// The same with an error for Lua.
+/// Takes the cost of what makes a value longer.
+pub(crate) fn extend(bytes: usize) -> Result<(), &'static str> {
+    LEFT.set(LEFT.get().checked_sub(bytes).ok_or(MEMORY)?);
+    Ok(())
+}
+
+/// As [`spend`], with an error for Lua.
 pub(crate) fn charge(bytes: usize) -> mlua::Result<()> {
     spend(bytes).map_err(|problem| Error::RuntimeError(problem.to_owned()))
 }

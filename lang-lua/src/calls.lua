@@ -6,21 +6,19 @@ local native, views = ...
 local type, error, tostring, setmetatable = type, error, tostring, setmetatable
 -- The global `next` lists views in full by now.
 local next, rawget, globals = views.raw_next, rawget, _G
-local begin, complete, put_map = views.begin, views.complete, views.put_map
-local session_metadata, spec_meta = views.session_metadata, views.spec_meta
+local begin, complete = views.begin, views.complete
+local metadata_argument, metadata_of = views.metadata_argument, views.metadata_of
 local request_meta, response_meta = views.request_meta, views.response_meta
 local session_meta = views.session_meta
 
 -- === taking back what the hook changed ===
 
-local take_metadata = put_map("metadata", views.metadata_meta, native.put_metadata)
-local take_response_headers = put_map("response headers",
-  views.response_headers_meta, native.put_response_headers)
+local take_metadata, take_response_headers = views.take_metadata, views.take_response_headers
 
 local request_setters = {
-  set_headers = put_map("headers to set", views.set_headers_meta, native.put_set_headers),
+  set_headers = views.take_set_headers,
   delete_headers = native.put_delete_headers,
-  add_params = put_map("parameters to add", views.add_params_meta, native.put_add_params),
+  add_params = views.take_add_params,
   extended_params = native.put_extended_params,
   delete_params = native.put_delete_params,
   return_overrides = native.put_return_overrides,
@@ -74,11 +72,13 @@ end
 
 local function take_session(session)
   for field, value in next, session do
-    if field == "metadata" and type(value) == "table" then
-      take_metadata(value)
-    elseif value ~= null then
+    if value ~= null and (field ~= "metadata" or type(value) ~= "table") then
       native.put_session_field(field, value)
     end
+  end
+  local metadata = metadata_of(session)
+  if type(metadata) == "table" then
+    take_metadata(metadata)
   end
 end
 
@@ -131,22 +131,17 @@ local function call_request_hook(name)
   local handler = handler_of(name)
   local view = setmetatable({}, request_meta)
   local session_view = setmetatable({}, session_meta)
-  local spec = setmetatable({}, spec_meta)
-  begin({ request = view, session = session_view, ["spec entries"] = spec })
+  local spec = begin(view, nil, session_view)
   local request, session = handler(view, session_view, spec)
   if type(request) ~= "table" or request == session_view then
     wrong_return(name, 1, request, "request, session")
   end
-  if next(request) ~= nil then
-    take_request(request)
-  end
+  take_request(request)
   if session ~= nil then
     if type(session) ~= "table" then
       wrong_return(name, 2, session, "request, session")
     end
-    if next(session) ~= nil then
-      take_session(session)
-    end
+    take_session(session)
   end
 end
 
@@ -154,10 +149,9 @@ local function call_auth_hook(name)
   local handler = handler_of(name)
   local view = setmetatable({}, request_meta)
   local session_view = setmetatable({}, session_meta)
-  local spec = setmetatable({}, spec_meta)
-  begin({ request = view, session = session_view, ["spec entries"] = spec })
+  local spec = begin(view, nil, session_view)
   -- As in the other languages, `metadata` is the session's own.
-  local metadata_view = session_view.metadata
+  local metadata_view = metadata_argument()
   local request, session, metadata = handler(view, session_view, metadata_view, spec)
   local expected = "request, session, metadata"
   if type(request) ~= "table" or request == session_view then
@@ -175,7 +169,7 @@ local function call_auth_hook(name)
   else
     native.make_session()
     take_session(session)
-    if metadata and metadata ~= rawget(session, "metadata") then
+    if metadata and metadata ~= metadata_of(session) then
       complete(metadata)
       native.put_metadata(metadata, false)
     end
@@ -187,11 +181,8 @@ local function call_response_hook(name)
   local view = setmetatable({}, request_meta)
   local response_view = setmetatable({}, response_meta)
   local session_view = setmetatable({}, session_meta)
-  local spec = setmetatable({}, spec_meta)
-  begin({
-    request = view, response = response_view, session = session_view, ["spec entries"] = spec,
-  })
-  local metadata_view = session_metadata(session_view, "metadata")
+  local spec = begin(view, response_view, session_view)
+  local metadata_view = metadata_argument()
   local response = handler(view, response_view, session_view, metadata_view, spec)
   if type(response) ~= "table" then
     wrong_return(name, 1, response, "response")
@@ -204,7 +195,7 @@ local function call_response_hook(name)
 end
 
 local function call_event_handler(name, event, spec)
-  begin({})
+  begin()
   handler_of(name)(event, spec)
 end
 

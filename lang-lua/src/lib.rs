@@ -79,13 +79,18 @@ impl CoProcessLanguage for Lua {
             .map_err(|_| InitError::Interpreter("already started".to_owned()))
     }
 
-    fn dispatch(&self, object: Object) -> DispatchFuture<'_> {
-        DispatchFuture::ready(match self.0.get() {
-            Some(started) => dispatch::dispatch(&started.shared, object),
+    fn dispatch(&self, mut object: Object) -> DispatchFuture<'_> {
+        let outcome = match self.0.get() {
+            Some(started) => dispatch::dispatch(&started.shared, &mut object),
             None => Err(DispatchError::Unavailable(
                 "it is not initialised".to_owned(),
             )),
-        })
+        };
+        // Written out, so that the object is moved once.
+        match outcome {
+            Ok(()) => DispatchFuture::ready(Ok(object)),
+            Err(error) => DispatchFuture::ready(Err(error)),
+        }
     }
 
     fn trigger_event(&self, event: Event) {

@@ -1,6 +1,6 @@
 //! The functions below the Lua views: they read and change the object of the current call.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,8 +16,8 @@ use crate::budget;
 use crate::convert::{
     from_headers, from_overrides, header_text, named, to_header_list, to_list, to_map, to_overrides,
 };
-use crate::raw::json;
 use crate::raw::tables::{from_header_list, from_list, from_map, from_pairs};
+use crate::raw::{current, fast, json};
 use crate::{DRIVER, patterns, session};
 
 /// How much of the C stack a hook may use. A thread that runs Lua needs this, one level more
@@ -26,7 +26,6 @@ const STACK_BUDGET: usize = 512 << 10;
 
 /// What the functions of one VM share: the call that goes on, and the gateway.
 pub(crate) struct Calls {
-    object: RefCell<Option<Object>>,
     stack_base: Cell<usize>,
     memory_limit: usize,
     host: Arc<dyn Host>,
@@ -35,7 +34,6 @@ pub(crate) struct Calls {
 impl Calls {
     pub(crate) fn new(host: Arc<dyn Host>, memory_limit: usize) -> Rc<Self> {
         Rc::new(Self {
-            object: RefCell::new(None),
             stack_base: Cell::new(0),
             memory_limit,
             host,
@@ -46,21 +44,6 @@ impl Calls {
     pub(crate) fn enter(&self) {
         budget::start(self.memory_limit);
         self.stack_base.set(stack_position());
-    }
-
-    pub(crate) fn put(&self, object: Object) {
-        *self.object.borrow_mut() = Some(object);
-    }
-
-    pub(crate) fn take(&self) -> Option<Object> {
-        self.object.borrow_mut().take()
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&mut Object) -> mlua::Result<T>) -> mlua::Result<T> {
-        match &mut *self.object.borrow_mut() {
-            Some(object) => work(object),
-            None => Err(failure("no hook is running")),
-        }
     }
 
     fn check_stack(&self) -> mlua::Result<()> {
@@ -102,6 +85,7 @@ pub(crate) fn table(lua: &Lua, calls: &Rc<Calls>) -> mlua::Result<Table> {
         .table
         .raw_set("find", lua.create_function(patterns::find)?)?;
     json::add_to(lua, &natives.table)?;
+    fast::add_to(lua, &natives.table)?;
     Ok(natives.table)
 }
 
@@ -118,9 +102,9 @@ impl Natives<'_> {
         name: &str,
         function: impl Fn(&Lua, &mut Object, A) -> mlua::Result<R> + 'static,
     ) -> mlua::Result<()> {
-        let calls = Rc::clone(self.calls);
         let function = self.lua.create_function(move |lua, arguments| {
-            calls.with(|object| function(lua, object, arguments))
+            current::with(|object| function(lua, object, arguments))
+                .unwrap_or_else(|| Err(failure("no hook is running")))
         })?;
         self.table.raw_set(name, function)
     }
@@ -286,7 +270,7 @@ fn request_writers(natives: &Natives<'_>) -> mlua::Result<()> {
         Ok(())
     })?;
     natives.request("put_raw_body", |_, r, body: LuaString| {
-        replace_body(&mut r.raw_body, &body)
+        replace_body(&mut r.raw_body, &body.as_bytes())
     })?;
     natives.request("put_url", |_, r, url: String| {
         if url != r.url() {
@@ -302,7 +286,7 @@ fn request_writers(natives: &Natives<'_>) -> mlua::Result<()> {
 }
 
 /// Takes what a plugin left in a map: all of it, or what it added to a map it did not list.
-fn put_map(map: &mut StringMap, new: StringMap, all: bool) {
+pub(crate) fn put_map(map: &mut StringMap, new: StringMap, all: bool) {
     if all || map.is_empty() {
         *map = new;
     } else {
@@ -311,11 +295,10 @@ fn put_map(map: &mut StringMap, new: StringMap, all: bool) {
 }
 
 /// A body that did not change stays shared with the gateway.
-fn replace_body(body: &mut Bytes, new: &LuaString) -> mlua::Result<()> {
-    let new = new.as_bytes();
-    if *body != *new {
+pub(crate) fn replace_body(body: &mut Bytes, new: &[u8]) -> mlua::Result<()> {
+    if *body != new {
         budget::charge(new.len())?;
-        *body = Bytes::copy_from_slice(&new);
+        *body = Bytes::copy_from_slice(new);
     }
     Ok(())
 }
@@ -326,7 +309,7 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
     natives.response("response_raw_body", |lua, r, ()| {
         lua.create_string(&r.raw_body)
     })?;
-    natives.response("header_name", |_, _, name: String| Ok(known_name(name)))?;
+    natives.response("header_name", |_, _, name: String| Ok(known_name(&name)))?;
     natives.response("response_header", |lua, r, name: LuaString| {
         match &r.edited_headers {
             Some(edited) => value_of(lua, &edited.headers, &name),
@@ -346,7 +329,7 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
         Ok(())
     })?;
     natives.response("put_response_body", |_, r, body: LuaString| {
-        replace_body(&mut r.raw_body, &body)
+        replace_body(&mut r.raw_body, &body.as_bytes())
     })?;
     natives.response(
         "put_response_headers",
@@ -354,7 +337,7 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
             let map = to_map(&headers, "response.headers")?;
             let map = map
                 .into_iter()
-                .map(|(name, value)| (known_name(name), value));
+                .map(|(name, value)| (known_name(&name), value));
             let map = map.collect();
             let edited = edited_headers(r);
             put_map(&mut edited.headers, map, all);
@@ -365,7 +348,7 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
         let mut headers = to_header_list(&list)?;
         for header in &mut headers {
             // In any case, as in `headers`.
-            header.key = known_name(std::mem::take(&mut header.key));
+            header.key = known_name(&header.key);
         }
         edited_headers(r).multivalue_headers = headers;
         Ok(())
@@ -373,14 +356,14 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
 }
 
 /// A header's name as plugins know it, from any case.
-fn known_name(name: String) -> String {
+pub(crate) fn known_name(name: &str) -> String {
     match HeaderName::from_bytes(name.as_bytes()) {
         Ok(known) => canonical_name(&known).into_owned(),
-        Err(_) => name,
+        Err(_) => name.to_owned(),
     }
 }
 
-fn edited_headers(response: &mut Response) -> &mut ResponseHeaders {
+pub(crate) fn edited_headers(response: &mut Response) -> &mut ResponseHeaders {
     let edited = response.edited_headers.take();
     let views = edited.unwrap_or_else(|| response.header_views());
     response.edited_headers.insert(views)

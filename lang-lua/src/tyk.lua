@@ -1,11 +1,30 @@
 -- The table `tyk`.
--- Arguments: the functions that the gateway provides, and one for the view of the request.
-local native, current = ...
+-- Arguments: the functions that the gateway provides, one for the view of the request, and what
+-- lists views in full.
+local native, current, fills = ...
 
-local tostring, rawset = tostring, rawset
+local tostring, rawget, rawset = tostring, rawget, rawset
 
-local tyk = { session = {} }
+local tyk = {}
 _G.tyk = tyk
+
+-- What a plugin notes in `tyk.session` is of one request, and often of one client. It is made
+-- when it is first asked for.
+local meta = {}
+
+function meta.__index(_, field)
+  if field == "session" then
+    local session = {}
+    rawset(tyk, field, session)
+    return session
+  end
+end
+
+fills[meta] = function()
+  return tyk.session
+end
+
+setmetatable(tyk, meta)
 
 tyk.req = {
   get_headers = function()
@@ -39,8 +58,11 @@ end
 tyk.get_data = native.get_data
 tyk.trigger_event = native.trigger_event
 
--- What a plugin notes in it is of one request, and often of one client.
 return function()
-  rawset(tyk, "session", {})
-  rawset(tyk, "header", nil)
+  if rawget(tyk, "session") ~= nil then
+    rawset(tyk, "session", nil)
+  end
+  if rawget(tyk, "header") ~= nil then
+    rawset(tyk, "header", nil)
+  end
 end

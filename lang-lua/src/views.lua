@@ -9,46 +9,21 @@ local getmetatable, globals = getmetatable, _G
 
 local ended = " of a call that has ended"
 
--- The views of the call that goes on, and what was assigned to its maps. A new table with each
--- call, so that what a plugin keeps of one call never shows or changes another's values.
-local live = {}
+-- The views of the call that goes on. They are new with each call, so that what a plugin keeps
+-- of one call never shows or changes another's values.
+local live_request, live_response, live_session, live_spec
 
-local function live_request()
-  local request = live.request
-  if not request then
+local function current_request()
+  if not live_request then
     error("no request is being handled", 3)
   end
-  return request
+  return live_request
 end
 
-local renew_tyk = make_tyk(native, live_request)
+-- What lists a view in full, by the view's metatable.
+local fills = {}
 
-local function begin(views)
-  live = views
-  renew_tyk()
-end
-
--- === fields: scalars are read each time, tables are kept in the view ===
-
-local function reader(what, methods, scalars, tables)
-  return function(view, field)
-    local method = methods[field]
-    if method then
-      return method
-    end
-    if view ~= live[what] then
-      error("this is the " .. what .. ended, 2)
-    end
-    local scalar = scalars[field]
-    if scalar then
-      return scalar()
-    end
-    local make = tables[field]
-    if make then
-      return make(view, field)
-    end
-  end
-end
+local renew_tyk = make_tyk(native, current_request, fills)
 
 local function keep(read)
   return function(view, field)
@@ -60,34 +35,34 @@ end
 
 -- === maps: a value is fetched when it is read, what is assigned is kept beside the map ===
 
-local fills = {}
-
 local function same(key)
   return key
 end
 
--- `one` fetches a value by key, `all` a table of all. Once a map has to be complete, because
--- it is listed or an entry is deleted, it becomes a plain table. `name_of` is for maps whose
--- keys mean the same in any case; they keep `plain_meta`.
-local function map_meta(slot, one, all, name_of, plain_meta)
+-- `one` fetches a value by key, `all` a table of all, `put` takes back what was changed. Once a
+-- map has to be complete, because it is listed or an entry is deleted, it becomes a plain table.
+-- `name_of` is for maps whose keys mean the same in any case; they keep `plain_meta`.
+local function new_map(slot, one, all, put, name_of, plain_meta)
   local meta = {}
   name_of = name_of or same
+  -- The map of the call that goes on, and what was assigned to it.
+  local live, assigned
 
   local function check(map)
-    if map ~= live[slot] then
+    if map ~= live then
       error("these are the " .. slot .. ended, 3)
     end
   end
 
   fills[meta] = function(map)
     check(map)
-    local values, assigned = all(), live[meta]
+    local values, changed = all(), assigned
     setmetatable(map, plain_meta)
     for key, value in next, values do
       rawset(map, key, value)
     end
-    if assigned then
-      for key, value in next, assigned do
+    if changed then
+      for key, value in next, changed do
         rawset(map, key, value)
       end
     end
@@ -96,7 +71,6 @@ local function map_meta(slot, one, all, name_of, plain_meta)
   function meta.__index(map, key)
     check(map)
     key = name_of(key)
-    local assigned = live[meta]
     local value = assigned and assigned[key]
     if value ~= nil then
       return value
@@ -108,37 +82,71 @@ local function map_meta(slot, one, all, name_of, plain_meta)
   function meta.__newindex(map, key, value)
     check(map)
     key = name_of(key)
-    local assigned = live[meta]
     if value == nil then
       fills[meta](map)
       rawset(map, key, nil)
     elseif assigned then
       assigned[key] = value
     else
-      live[meta] = { [key] = value }
+      assigned = { [key] = value }
     end
   end
 
-  return meta
-end
-
-local function map_reader(slot, meta)
-  return function(view, field)
-    local map = setmetatable({}, meta)
-    live[slot], live[meta] = map, nil
-    rawset(view, field, map)
-    return map
+  local function make()
+    live, assigned = setmetatable({}, meta), nil
+    return live
   end
+
+  return {
+    meta = meta,
+    make = make,
+    reset = function()
+      live, assigned = nil, nil
+    end,
+    read = function(view, field)
+      local map = make()
+      rawset(view, field, map)
+      return map
+    end,
+    -- What was only added to is added; what was listed or assigned counts as a whole.
+    take = function(map)
+      if type(map) ~= "table" or getmetatable(map) ~= meta then
+        local fill = type(map) == "table" and fills[getmetatable(map)]
+        if fill then
+          fill(map)
+        end
+        put(map, true)
+      elseif map ~= live then
+        error("these are the " .. slot .. ended, 0)
+      elseif assigned then
+        put(assigned, false)
+      end
+    end,
+  }
 end
 
-local set_headers_meta =
-  map_meta("headers to set", native.set_header_value, native.set_headers)
-local add_params_meta =
-  map_meta("parameters to add", native.add_param_value, native.add_params)
-local headers_meta = map_meta("request headers", native.get_header, native.headers)
+local set_headers = new_map("headers to set", native.set_header_value, native.set_headers,
+  native.put_set_headers)
+local add_params = new_map("parameters to add", native.add_param_value, native.add_params,
+  native.put_add_params)
+local request_headers = new_map("request headers", native.get_header, native.headers)
+
+-- Names that plugins have used, as they are known.
+local known_names, known = {}, 0
 
 local function header_name(name)
-  return type(name) == "string" and native.header_name(name) or name
+  local known_name = known_names[name]
+  if known_name or type(name) ~= "string" then
+    return known_name or name
+  end
+  known_name = native.header_name(name)
+  if #name <= 256 then
+    if known >= 1000 then
+      known_names, known = {}, 0
+    end
+    known_names[name], known = known_name, known + 1
+  end
+  return known_name
 end
 
 -- Response headers that were listed: still the same in any case.
@@ -152,17 +160,45 @@ function listed_meta.__newindex(map, name, value)
   rawset(map, header_name(name), value)
 end
 
-local response_headers_meta = map_meta("response headers", native.response_header,
-  native.response_headers, header_name, listed_meta)
-local metadata_meta = map_meta("metadata", native.metadata_value, function()
+local response_headers = new_map("response headers", native.response_header,
+  native.response_headers, native.put_response_headers, header_name, listed_meta)
+local metadata = new_map("metadata", native.metadata_value, function()
   return native.session_field("metadata")
-end)
-local spec_meta = map_meta("spec entries", native.spec_value, native.spec)
+end, native.put_metadata)
+local spec_entries = new_map("spec entries", native.spec_value, native.spec)
+
+-- Makes the views of a new call. Those of the call before end.
+local make_spec, reset_spec, reset_metadata =
+  spec_entries.make, spec_entries.reset, metadata.reset
+local reset_set_headers, reset_add_params = set_headers.reset, add_params.reset
+local reset_request_headers, reset_response_headers =
+  request_headers.reset, response_headers.reset
+
+-- The session's metadata as an argument of the hook, and whether it was shown as a field too.
+local live_metadata, is_metadata_shown
+
+local function begin(request, response, session)
+  live_request, live_response, live_session = request, response, session
+  if session then
+    live_spec = make_spec()
+  else
+    live_spec = nil
+    reset_spec()
+  end
+  live_metadata, is_metadata_shown = nil, false
+  reset_request_headers()
+  reset_set_headers()
+  reset_add_params()
+  reset_response_headers()
+  reset_metadata()
+  renew_tyk()
+  return live_spec
+end
 
 local Request = {}
 
 local function check(request)
-  if request ~= live.request then
+  if request ~= live_request then
     error("this is the request" .. ended, 3)
   end
 end
@@ -209,11 +245,11 @@ function Request.add_param(request, name, value)
 end
 
 local request_tables = {
-  headers = map_reader("request headers", headers_meta),
+  headers = request_headers.read,
   params = keep(native.params),
-  set_headers = map_reader("headers to set", set_headers_meta),
+  set_headers = set_headers.read,
   delete_headers = keep(native.delete_headers),
-  add_params = map_reader("parameters to add", add_params_meta),
+  add_params = add_params.read,
   extended_params = keep(native.extended_params),
   delete_params = keep(native.delete_params),
   return_overrides = keep(native.return_overrides),
@@ -239,15 +275,59 @@ local response_scalars = {
 }
 
 local response_tables = {
-  headers = map_reader("response headers", response_headers_meta),
+  headers = response_headers.read,
   multivalue_headers = keep(native.multivalue_headers),
 }
 
-local session_metadata = map_reader("metadata", metadata_meta)
+-- Scalars are read each time, tables are kept in the view.
+local function read_field(view, field, scalars, tables)
+  local scalar = scalars[field]
+  if scalar then
+    return scalar()
+  end
+  local make = tables[field]
+  if make then
+    return make(view, field)
+  end
+end
 
-local function session_field(session, field)
+local request_meta, response_meta, session_meta = {}, {}, {}
+
+function request_meta.__index(view, field)
+  local method = Request[field]
+  if method then
+    return method
+  end
+  if view ~= live_request then
+    error("this is the request" .. ended, 2)
+  end
+  return read_field(view, field, request_scalars, request_tables)
+end
+
+function response_meta.__index(view, field)
+  if view ~= live_response then
+    error("this is the response" .. ended, 2)
+  end
+  return read_field(view, field, response_scalars, response_tables)
+end
+
+-- For a hook's argument. As a field it is shown when it is asked for, which few hooks do.
+local function metadata_argument()
+  live_metadata = metadata.make()
+  return live_metadata
+end
+
+function session_meta.__index(session, field)
+  if session ~= live_session then
+    error("this is the session" .. ended, 2)
+  end
   if field == "metadata" then
-    return session_metadata(session, field)
+    if is_metadata_shown or not live_metadata then
+      return metadata.read(session, field)
+    end
+    is_metadata_shown = true
+    rawset(session, field, live_metadata)
+    return live_metadata
   end
   local value = native.session_field(field)
   if type(value) == "table" then
@@ -256,34 +336,32 @@ local function session_field(session, field)
   return value
 end
 
-local request_meta = { __index = reader("request", Request, request_scalars, request_tables) }
-local response_meta = { __index = reader("response", {}, response_scalars, response_tables) }
-local session_meta = {
-  __index = function(session, field)
-    if session ~= live.session then
-      error("this is the session" .. ended, 2)
-    end
-    return session_field(session, field)
-  end,
-}
+-- The metadata that a session has at the end of a call, if it was looked at.
+local function metadata_of(session)
+  local shown = rawget(session, "metadata")
+  if shown == nil and session == live_session and not is_metadata_shown then
+    return live_metadata
+  end
+  return shown
+end
 
 -- === the global `object`: one table for all calls, which holds nothing itself ===
 
 local object_fields = {
   hook_type = native.hook_type,
   hook_name = native.hook_name,
-  request = live_request,
+  request = current_request,
   response = function()
-    return live.response
+    return live_response
   end,
   session = function()
-    return live.session
+    return live_session
   end,
   metadata = function()
-    return live.session.metadata
+    return live_session.metadata
   end,
   spec = function()
-    return live["spec entries"]
+    return live_spec
   end,
 }
 
@@ -292,7 +370,7 @@ local object_meta = {}
 function object_meta.__index(_, field)
   local read = object_fields[field]
   if read then
-    live_request()
+    current_request()
     return read()
   end
 end
@@ -305,7 +383,7 @@ local object = setmetatable({}, object_meta)
 rawset(globals, "object", object)
 
 local function object_copy()
-  live_request()
+  current_request()
   local copy = {}
   for field, read in next, object_fields do
     copy[field] = read()
@@ -378,28 +456,10 @@ for meta in next, fills do
 end
 native.mark(object_meta, "view")
 
--- === for the code that takes back what a hook changed ===
-
--- What was only added to is added; what was listed or assigned counts as a whole.
-local function put_map(slot, meta, put)
-  return function(map)
-    if type(map) ~= "table" or getmetatable(map) ~= meta then
-      if type(map) == "table" then
-        complete(map)
-      end
-      put(map, true)
-    elseif map ~= live[slot] then
-      error("these are the " .. slot .. ended, 0)
-    elseif live[meta] then
-      put(live[meta], false)
-    end
-  end
-end
-
 return {
-  begin = begin, complete = complete, listed = listed, object = object, put_map = put_map,
-  session_metadata = session_metadata, raw_next = next,
+  begin = begin, complete = complete, listed = listed, object = object, raw_next = next,
+  metadata_argument = metadata_argument, metadata_of = metadata_of,
   request_meta = request_meta, response_meta = response_meta, session_meta = session_meta,
-  spec_meta = spec_meta, metadata_meta = metadata_meta, set_headers_meta = set_headers_meta,
-  add_params_meta = add_params_meta, response_headers_meta = response_headers_meta,
+  take_metadata = metadata.take, take_set_headers = set_headers.take,
+  take_add_params = add_params.take, take_response_headers = response_headers.take,
 }

@@ -13,6 +13,7 @@ use mlua::{Error, Function, IntoLuaMulti, Lua, LuaString, StdLib, Table};
 
 use crate::natives::{self, Calls};
 use crate::options::Options;
+use crate::raw::entry::{Entry, Name};
 use crate::raw::interrupt::{self, Cut, InterruptibleLua, OWN_CHUNK};
 use crate::source::{self, SourceFile};
 
@@ -32,12 +33,12 @@ pub(crate) struct Vm {
     memory_limit: usize,
     worn: Cell<bool>,
     run_file: Function,
-    request_hook: Function,
-    auth_hook: Function,
-    response_hook: Function,
+    request_hook: Entry,
+    auth_hook: Entry,
+    response_hook: Entry,
     event_handler: Function,
-    /// The plugin's functions, in the order of its list.
-    names: Vec<LuaString>,
+    /// The plugin's functions, in the order of its list, and what calls them.
+    names: Vec<(LuaString, Name)>,
     files: Arc<[SourceFile]>,
     /// What was global before the plugin's code ran.
     own_globals: HashSet<Vec<u8>>,
@@ -75,8 +76,12 @@ impl Vm {
         let (module_named, module_chunk) = module_finder(lua, files)?;
         let run_file = own_chunk(lua, SANDBOX).call((&natives, module_named, module_chunk, ffi))?;
         let views: Table = own_chunk(lua, VIEWS).call((&natives, own_chunk(lua, TYK)))?;
-        let (request_hook, auth_hook, response_hook, event_handler) =
-            own_chunk(lua, CALLS).call((&natives, &views))?;
+        let (request_hook, auth_hook, response_hook, event_handler): (
+            Function,
+            Function,
+            Function,
+            Function,
+        ) = own_chunk(lua, CALLS).call((&natives, &views))?;
         own_chunk(lua, CJSON).call::<()>((natives, views))?;
         let own_globals = global_functions(lua)?;
         Ok(Self {
@@ -84,9 +89,9 @@ impl Vm {
             memory_limit: options.memory_limit,
             worn: Cell::new(false),
             run_file,
-            request_hook,
-            auth_hook,
-            response_hook,
+            request_hook: Entry::new(lua, &request_hook)?,
+            auth_hook: Entry::new(lua, &auth_hook)?,
+            response_hook: Entry::new(lua, &response_hook)?,
             event_handler,
             names: Vec::new(),
             files: Arc::clone(files),
@@ -126,12 +131,16 @@ impl Vm {
 
     /// Sets the list that [`call_hook`](Self::call_hook) counts in.
     pub(crate) fn set_functions(&mut self, functions: &[String]) -> mlua::Result<()> {
-        let names = functions.iter().map(|name| self.lua().create_string(name));
+        let names = functions.iter().map(|name| {
+            let name = self.lua().create_string(name)?;
+            let ready = Name::new(self.lua(), &name)?;
+            Ok((name, ready))
+        });
         self.names = names.collect::<mlua::Result<_>>()?;
         Ok(())
     }
 
-    /// Calls a hook on the object that [`Calls::put`] has put in place.
+    /// Calls a hook on the object that is bound, see [`bind`](crate::raw::current::bind).
     pub(crate) fn call_hook(
         &self,
         hook_type: HookType,
@@ -143,7 +152,8 @@ impl Vm {
             HookType::CustomKeyCheck => &self.auth_hook,
             HookType::Response => &self.response_hook,
         };
-        self.guarded(limit, || entry.call(&self.names[index]))
+        let (_, name) = &self.names[index];
+        self.guarded(limit, || entry.call(self.lua(), name))
             .map_err(|failure| match failure {
                 Failure::Raised(text) => Failure::Raised(self.located(&text, index)),
                 Failure::Memory(text) => Failure::Memory(self.located(&text, index)),
@@ -154,7 +164,9 @@ impl Vm {
     /// The text with what it lacks to be found in the plugin: what came up after the function
     /// had returned, or is no text, names no line, and there the function's own is the nearest.
     fn located(&self, text: &str, index: usize) -> String {
-        let name = self.names[index].to_string_lossy();
+        let (name, _) = &self.names[index];
+        let function = self.lua().globals().raw_get(name);
+        let name = name.to_string_lossy();
         // The traceback calls it by the name that it has where it is called.
         let text = text.replace("in local 'handler'", &format!("in function '{name}'"));
         let of_plugin = |line: &&str| !line.starts_with(OWN_FRAME);
@@ -168,7 +180,6 @@ impl Vm {
         if self.files.iter().any(has_place) {
             return text;
         }
-        let function = self.lua().globals().raw_get(&self.names[index]);
         let info = function.map(|function: Function| function.info());
         match info.map(|info| (info.source, info.line_defined)) {
             Ok((Some(file), Some(line))) => {

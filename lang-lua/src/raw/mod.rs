@@ -5,6 +5,9 @@
     reason = "signals and hooks have no safe interface; the safe one for tables enters a protected call per value"
 )]
 
+pub(crate) mod current;
+pub(crate) mod entry;
+pub(crate) mod fast;
 pub(crate) mod interrupt;
 pub(crate) mod json;
 pub(crate) mod tables;

@@ -132,3 +132,45 @@ fn a_view_can_be_assigned_where_another_is_expected() {
     let object = fixture.run("hook").unwrap();
     assert_eq!(object.request.set_headers["X-Request-Id"], "id-1");
 }
+
+#[test]
+fn metadata_is_one_table_however_it_is_reached() {
+    for body in [
+        "assert(metadata == session.metadata and metadata == object.metadata) metadata.token = 't'",
+        "metadata.token = 't' assert(session.metadata.token == 't')",
+        "session.metadata.token = 't' assert(metadata.token == 't')",
+        "metadata.token = 'other' for key in pairs(session) do end session.metadata.token = 't'",
+        "metadata.token = 'other' session.metadata = { token = 't' } metadata = nil",
+        "session.metadata = nil metadata.token = 't'",
+        "session.metadata.token = 'other' session.metadata = nil session.metadata.token = 't' metadata = nil",
+    ] {
+        let code = format!(
+            "function hook(request, session, metadata)\n{body}\n\
+             return request, session, metadata\nend"
+        );
+        let fixture = Fixture::new(&code);
+        for _ in 0..3 {
+            let object = fixture.object("hook", HookType::CustomKeyCheck);
+            let object = fixture.dispatch(object).unwrap();
+            let metadata = object.session.unwrap().metadata;
+            assert_eq!(metadata["token"], "t", "{body}");
+            assert_eq!(metadata.len(), 1, "{body}");
+        }
+    }
+}
+
+#[test]
+fn the_session_of_tyk_is_listed_and_kept_for_one_call() {
+    let fixture = Fixture::new(
+        "local first = tyk.session\n\
+         function hook(request)\n\
+         local listed = {} for key in pairs(tyk) do listed[key] = true end\n\
+         assert(listed.session and listed.req and listed.log)\n\
+         assert(tyk.session == tyk.session and tyk.session ~= first and next(tyk.session) == nil)\n\
+         first = tyk.session first.user = 'ada'\n\
+         return request\nend",
+    );
+    for _ in 0..3 {
+        fixture.run("hook").unwrap();
+    }
+}

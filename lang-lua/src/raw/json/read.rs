@@ -1,160 +1,351 @@
-//! JSON to Lua values.
+//! JSON to Lua values in one pass, without a tree in between.
+//!
+//! What is here reads what nearly all JSON is made of. It gives up at everything else, such as
+//! an error or a number that needs care, and [`careful`](super::careful) reads the text again
+//! from its start: so there is one place that words errors, and this one need not know them.
+//!
+//! The functions below are left by a raised memory error, or by the end of the time, without
+//! running destructors: nothing in their frames may need to be dropped.
 
 use std::ffi::c_int;
-use std::io::{BufReader, Read};
 
-use mlua::{Error, Lua, Table, Value, ffi, lua_State};
+use mlua::{Function, Lua, ffi, lua_State};
 
 use super::super::interrupt::is_asked_to_end;
-use crate::budget;
+use super::scan;
 
-/// Texts up to here are read without looking at time and memory: it takes under a millisecond
-/// and a megabyte or two.
-const SHORT: usize = 16 << 10;
+/// Places on the stack: the text, the settings, the metatable of arrays or nil, room for
+/// texts with escapes or nil.
+const TEXT: c_int = 1;
+const SETTINGS: c_int = 2;
+const MARK: c_int = 3;
+const ROOM: c_int = 4;
 
-/// How JSON is read.
-struct Reading {
+/// How deep values may nest here.
+const MAX_DEPTH: usize = 126;
+
+/// The most entries that room is made for before they are seen.
+const MAX_GUESS: u16 = 64;
+
+/// What parts give up with.
+struct Unusual;
+
+/// The function `decode_json(text, settings)`; `careful` is the one that reads the rest.
+pub(super) fn function(lua: &Lua, careful: Function) -> mlua::Result<Function> {
+    // SAFETY: runs in a protected call, with the function as the top of the stack, which the
+    // closure takes as its upvalue.
+    unsafe { lua.exec_raw(careful, |state| ffi::lua_pushcclosure(state, decode, 1)) }
+}
+
+/// LuaJIT calls this with the arguments as the stack.
+unsafe extern "C-unwind" fn decode(state: *mut lua_State) -> c_int {
+    // SAFETY: LuaJIT gives a valid state with room for 20 values.
+    unsafe {
+        ffi::lua_settop(state, SETTINGS);
+        if read(state).is_err() {
+            ffi::lua_settop(state, SETTINGS);
+            ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
+            ffi::lua_insert(state, TEXT);
+            ffi::lua_call(state, 2, 1);
+        }
+    }
+    1
+}
+
+/// Leaves the value at the top of the stack.
+fn read(state: *mut lua_State) -> Result<(), Unusual> {
+    let mut length = 0;
+    // SAFETY: the text is looked at if it is one, which takes no memory; it stays where it is
+    // for as long as its bytes are in use.
+    let text = unsafe {
+        if ffi::lua_type(state, TEXT) != ffi::LUA_TSTRING {
+            return Err(Unusual);
+        }
+        let bytes = ffi::lua_tolstring(state, TEXT, &mut length);
+        std::slice::from_raw_parts(bytes.cast::<u8>(), length)
+    };
+    std::str::from_utf8(text).map_err(|_| Unusual)?;
+    let (max_depth, marks_arrays) = push_settings(state);
+    let mut reader = Reader {
+        state,
+        text,
+        at: 0,
+        room: &mut [],
+        max_depth,
+        marks_arrays,
+        guesses: [4; MAX_DEPTH + 1],
+    };
+    reader.value(0)?;
+    match reader.skip_space() {
+        None => Ok(()),
+        Some(_) => Err(Unusual),
+    }
+}
+
+/// Fills the places of metatable and room; returns what the settings say.
+fn push_settings(state: *mut lua_State) -> (usize, bool) {
+    // SAFETY: there is room for these few values, see `decode`.
+    unsafe {
+        if ffi::lua_type(state, SETTINGS) != ffi::LUA_TTABLE {
+            ffi::lua_settop(state, ROOM);
+            return (MAX_DEPTH, false);
+        }
+        ffi::lua_pushstring_(state, c"max_depth".as_ptr());
+        ffi::lua_rawget_(state, SETTINGS);
+        let max_depth = ffi::lua_tonumber(state, -1) as usize;
+        ffi::lua_settop(state, SETTINGS);
+        ffi::lua_pushstring_(state, c"array_mt".as_ptr());
+        ffi::lua_rawget_(state, SETTINGS);
+        let marks_arrays = ffi::lua_type(state, MARK) == ffi::LUA_TTABLE;
+        ffi::lua_settop(state, ROOM);
+        (max_depth.min(MAX_DEPTH), marks_arrays)
+    }
+}
+
+/// Where reading is.
+struct Reader<'a> {
+    state: *mut lua_State,
+    text: &'a [u8],
+    at: usize,
+    /// For texts with escapes; belongs to the value at [`ROOM`].
+    room: &'a mut [u8],
     max_depth: usize,
-    /// Whether arrays get the metatable that is the first value of the stack.
     marks_arrays: bool,
+    /// How many entries the last table had, by depth: most likely the next has as many.
+    guesses: [u16; MAX_DEPTH + 1],
 }
 
-/// Reads JSON text.
-pub(super) fn decode(lua: &Lua, text: &[u8], settings: Option<&Table>) -> mlua::Result<Value> {
-    let mark: Option<Table> = match settings {
-        Some(settings) => settings.raw_get("array_mt")?,
-        None => None,
-    };
-    let reading = Reading {
-        max_depth: match settings {
-            Some(settings) => settings.raw_get("max_depth")?,
-            None => usize::MAX,
-        },
-        marks_arrays: mark.is_some(),
-    };
-    let json: serde_json::Value = if text.len() <= SHORT {
-        serde_json::from_slice(text)
-    } else {
-        // What is made here goes again, or is in the VM and counted there.
-        budget::lend(|| serde_json::from_reader(BufReader::new(Watched::new(text))))
-    }
-    .map_err(|error| Error::RuntimeError(format!("not JSON: {error}")))?;
-    let body = |state| {
-        push(state, &json, &reading, 0);
-        // SAFETY: the value takes the place of the metatable, so that one value is left.
-        unsafe { ffi::lua_replace(state, 1) };
-    };
-    // SAFETY: runs in a protected call, leaves one value, and no frame of `push` has anything
-    // to drop when a memory error or the end of the time leaves it.
-    unsafe { lua.exec_raw(mark, body) }
-}
-
-/// A text that ends with an error when time or memory for what it becomes is used up.
-struct Watched<'a> {
-    rest: &'a [u8],
-    in_string: bool,
-    escaped: bool,
-}
-
-impl<'a> Watched<'a> {
-    fn new(text: &'a [u8]) -> Self {
-        Self {
-            rest: text,
-            in_string: false,
-            escaped: false,
+impl Reader<'_> {
+    /// The next byte that is not white space, which stays to be read. Most texts have none.
+    #[inline(always)]
+    fn skip_space(&mut self) -> Option<u8> {
+        match self.text.get(self.at) {
+            Some(&byte) if byte > b' ' => Some(byte),
+            _ => self.skip_some_space(),
         }
     }
 
-    /// About what the parser allocates at this byte.
-    fn cost(&mut self, byte: u8) -> usize {
-        if self.in_string {
-            let escaped = std::mem::take(&mut self.escaped);
-            match byte {
-                b'\\' => self.escaped = !escaped,
-                b'"' => self.in_string = escaped,
-                _ => {}
+    #[cold]
+    fn skip_some_space(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.text.get(self.at)?;
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
             }
-            return 1;
+            self.at += 1;
+            if self.at.is_multiple_of(1 << 16) {
+                self.check_time();
+            }
         }
+    }
+
+    /// Raises when the run is to end.
+    fn check_time(&self) {
+        if is_asked_to_end() {
+            // SAFETY: there is room, see `make_room`; nothing here needs to be dropped.
+            unsafe {
+                ffi::lua_pushstring_(self.state, c"time limit".as_ptr());
+                ffi::lua_error(self.state);
+            }
+        }
+    }
+
+    /// Pushes a value.
+    fn value(&mut self, depth: usize) -> Result<(), Unusual> {
+        if depth > self.max_depth {
+            return Err(Unusual);
+        }
+        self.check_time();
+        let state = self.state;
+        // SAFETY: there is room, see `make_room`.
+        unsafe {
+            match self.skip_space() {
+                Some(b'"') => return self.string(),
+                Some(b'{') => return self.object(depth),
+                Some(b'[') => return self.array(depth),
+                Some(b't') => {
+                    self.word(b"true")?;
+                    ffi::lua_pushboolean(state, 1);
+                }
+                Some(b'f') => {
+                    self.word(b"false")?;
+                    ffi::lua_pushboolean(state, 0);
+                }
+                Some(b'n') => {
+                    self.word(b"null")?;
+                    ffi::lua_pushlightuserdata(state, std::ptr::null_mut());
+                }
+                _ => {
+                    let (number, length) = scan::number(&self.text[self.at..]).ok_or(Unusual)?;
+                    self.at += length;
+                    ffi::lua_pushnumber(state, number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Unusual> {
+        if self.text[self.at..].starts_with(word) {
+            self.at += word.len();
+            return Ok(());
+        }
+        Err(Unusual)
+    }
+
+    /// Makes a table, and room for what one level of nesting puts on the stack.
+    fn new_table(&mut self, items: u16, entries: u16) -> Result<(), Unusual> {
+        self.at += 1;
+        // SAFETY: asks for room without raising, then there is room for the table.
+        unsafe {
+            if ffi::lua_checkstack(self.state, 6) == 0 {
+                return Err(Unusual);
+            }
+            ffi::lua_createtable(self.state, c_int::from(items), c_int::from(entries));
+        }
+        Ok(())
+    }
+
+    /// Says whether there is a next entry, after the first one.
+    #[inline(always)]
+    fn goes_on(&mut self, end: u8) -> Result<bool, Unusual> {
+        let byte = self.skip_space();
+        self.at += 1;
         match byte {
-            b'"' => {
-                self.in_string = true;
+            Some(b',') => Ok(true),
+            Some(byte) if byte == end => Ok(false),
+            _ => Err(Unusual),
+        }
+    }
+
+    fn guess(&mut self, depth: usize, count: c_int) {
+        self.guesses[depth] = u16::try_from(count).unwrap_or(MAX_GUESS).min(MAX_GUESS);
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), Unusual> {
+        self.new_table(self.guesses[depth], 0)?;
+        let mut count = 0;
+        if self.skip_space() == Some(b']') {
+            self.at += 1;
+        } else {
+            loop {
+                self.value(depth + 1)?;
+                count += 1;
+                // SAFETY: the item is on the stack, below it the list.
+                unsafe { ffi::lua_rawseti_(self.state, -2, count) };
+                if !self.goes_on(b']')? {
+                    break;
+                }
+            }
+        }
+        self.guess(depth, count);
+        if self.marks_arrays {
+            // SAFETY: there is room for the metatable, which the list takes.
+            unsafe {
+                ffi::lua_pushvalue(self.state, MARK);
+                ffi::lua_setmetatable(self.state, -2);
+            }
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), Unusual> {
+        self.new_table(0, self.guesses[depth])?;
+        let mut count = 0;
+        if self.skip_space() == Some(b'}') {
+            self.at += 1;
+        } else {
+            loop {
+                if self.skip_space() != Some(b'"') {
+                    return Err(Unusual);
+                }
+                self.string()?;
+                if self.skip_space() != Some(b':') {
+                    return Err(Unusual);
+                }
+                self.at += 1;
+                self.value(depth + 1)?;
+                count += 1;
+                // SAFETY: key and value are on the stack, below them the table.
+                unsafe { ffi::lua_rawset(self.state, -3) };
+                if !self.goes_on(b'}')? {
+                    break;
+                }
+            }
+        }
+        self.guess(depth, count);
+        Ok(())
+    }
+
+    /// Pushes the text whose opening sign is next.
+    fn string(&mut self) -> Result<(), Unusual> {
+        let start = self.at + 1;
+        let end = start + scan::plain(&self.text[start..], false);
+        match self.text.get(end) {
+            Some(b'"') => {
+                self.at = end + 1;
+                self.push_text(&self.text[start..end]);
+                Ok(())
+            }
+            Some(b'\\') => self.string_with_escapes(start, end),
+            _ => Err(Unusual),
+        }
+    }
+
+    fn push_text(&self, text: &[u8]) {
+        // SAFETY: Lua copies the bytes; there is room, see `new_table`.
+        unsafe { ffi::lua_pushlstring_(self.state, text.as_ptr().cast(), text.len()) };
+    }
+
+    /// The text begins at `start` and has its first escape at `end`.
+    fn string_with_escapes(&mut self, start: usize, mut end: usize) -> Result<(), Unusual> {
+        // What is written with escapes is never shorter than the text.
+        let mut close = end;
+        while self.text.get(close) != Some(&b'"') {
+            close += if self.text.get(close) == Some(&b'\\') {
+                2
+            } else {
                 1
+            };
+            if close >= self.text.len() {
+                return Err(Unusual);
             }
-            b',' => 64,
-            b':' => 32,
-            b'[' => 128,
-            b'{' => 320,
-            _ => 1,
+            close += scan::plain(&self.text[close..], false);
         }
-    }
-}
-
-impl Read for Watched<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = buffer.len().min(self.rest.len());
-        let (piece, rest) = self.rest.split_at(length);
-        let cost = piece.iter().map(|&byte| self.cost(byte)).sum();
-        budget::spend(cost).map_err(std::io::Error::other)?;
-        buffer[..length].copy_from_slice(piece);
-        self.rest = rest;
-        Ok(length)
-    }
-}
-
-fn push(state: *mut lua_State, json: &serde_json::Value, reading: &Reading, depth: usize) {
-    // SAFETY: the first call makes room for all that this level holds at once, or raises; each
-    // assignment finds table, key and value where it looks for them.
-    unsafe {
-        ffi::luaL_checkstack(state, 4, std::ptr::null());
-        check(state, depth <= reading.max_depth);
-        match json {
-            serde_json::Value::Null => ffi::lua_pushlightuserdata(state, std::ptr::null_mut()),
-            serde_json::Value::Bool(flag) => ffi::lua_pushboolean(state, c_int::from(*flag)),
-            serde_json::Value::Number(number) => {
-                ffi::lua_pushnumber(state, number.as_f64().unwrap_or(f64::NAN));
+        self.make_room(close - start);
+        let (mut from, mut filled) = (start, 0);
+        loop {
+            let piece = &self.text[from..end];
+            self.room[filled..filled + piece.len()].copy_from_slice(piece);
+            filled += piece.len();
+            match self.text.get(end) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    let (letter, length) = scan::escape(&self.text[end..]).ok_or(Unusual)?;
+                    filled += letter.encode_utf8(&mut self.room[filled..]).len();
+                    from = end + length;
+                    end = from + scan::plain(&self.text[from..], false);
+                }
+                _ => return Err(Unusual),
             }
-            serde_json::Value::String(text) => push_text(state, text),
-            serde_json::Value::Array(items) => {
-                ffi::lua_createtable(state, c_int::try_from(items.len()).unwrap_or(0), 0);
-                for (item, index) in items.iter().zip(1..) {
-                    push(state, item, reading, depth + 1);
-                    ffi::lua_rawseti(state, -2, index);
-                }
-                if reading.marks_arrays {
-                    ffi::lua_pushvalue(state, 1);
-                    ffi::lua_setmetatable(state, -2);
-                }
-            }
-            serde_json::Value::Object(entries) => {
-                ffi::lua_createtable(state, 0, c_int::try_from(entries.len()).unwrap_or(0));
-                for (key, value) in entries {
-                    push_text(state, key);
-                    push(state, value, reading, depth + 1);
-                    ffi::lua_rawset(state, -3);
-                }
+        }
+        self.at = end + 1;
+        self.push_text(&self.room[..filled]);
+        Ok(())
+    }
+
+    /// Has at least so many bytes at [`ROOM`]. They are Lua's, so that a raised error loses
+    /// nothing.
+    fn make_room(&mut self, length: usize) {
+        if self.room.len() < length {
+            // SAFETY: there is room for one value, see `new_table`. The bytes live for as
+            // long as the value has its place on the stack, and nothing else knows them.
+            unsafe {
+                let bytes = ffi::lua_newuserdata(self.state, length).cast::<u8>();
+                std::ptr::write_bytes(bytes, 0, length);
+                self.room = std::slice::from_raw_parts_mut(bytes, length);
+                ffi::lua_replace(self.state, ROOM);
             }
         }
     }
-}
-
-/// Ends a long assembly when the run is to end, and one that is deeper than it may be.
-fn check(state: *mut lua_State, is_shallow: bool) {
-    let problem = if is_asked_to_end() {
-        c"time limit"
-    } else if is_shallow {
-        return;
-    } else {
-        c"not JSON that may be read: nested deeper than decode_max_depth"
-    };
-    // SAFETY: raises in the protected call of `decode`; room is there, see `push`.
-    unsafe {
-        ffi::lua_pushstring(state, problem.as_ptr());
-        ffi::lua_error(state);
-    }
-}
-
-fn push_text(state: *mut lua_State, text: &str) {
-    // SAFETY: Lua copies the bytes; the caller has made room.
-    unsafe { ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len()) };
 }

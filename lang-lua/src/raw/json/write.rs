@@ -5,7 +5,7 @@ use std::io::Write;
 
 use mlua::{Error, Lua, LuaString, Table, Value, ffi, lua_State};
 
-use super::{EMPTY_ARRAY, KIND, Kind, address};
+use super::{EMPTY_ARRAY, KIND, Kind, address, scan};
 use crate::budget;
 
 /// How deep tables may nest when they are written. Bounds the C stack.
@@ -24,6 +24,9 @@ pub(super) struct Writing {
     sparse_safe: f64,
     /// What is still marked as a view has been filled.
     pub(super) views_are_filled: bool,
+    /// Each table is looked at in full before it is written. Otherwise one whose first key is
+    /// 1 is taken for an array for as long as its keys go on like that.
+    looks_ahead: bool,
 }
 
 impl Default for Writing {
@@ -38,6 +41,7 @@ impl Default for Writing {
             sparse_ratio: 2.0,
             sparse_safe: 10.0,
             views_are_filled: false,
+            looks_ahead: false,
         }
     }
 }
@@ -54,6 +58,7 @@ impl Writing {
             sparse_ratio: settings.raw_get("sparse_ratio")?,
             sparse_safe: settings.raw_get("sparse_safe")?,
             views_are_filled: false,
+            looks_ahead: false,
         })
     }
 }
@@ -66,7 +71,7 @@ pub(super) fn encode(
 ) -> mlua::Result<Option<LuaString>> {
     let mut text = Vec::new();
     let mut outcome = Ok(());
-    let body = |state| outcome = budget::lend(|| write(state, &mut text, writing, 0));
+    let body = |state| outcome = write_all(state, &mut text, writing);
     // SAFETY: runs in a protected call with the value as the top of its stack. Nothing in
     // `write` raises: it asks for stack space without raising, and iterates by keys that
     // `lua_next` gave it.
@@ -78,11 +83,39 @@ pub(super) fn encode(
     }
 }
 
+/// Writes the value at the top of the stack, which stays there, below what a failure leaves.
+/// Raises nothing.
+pub(super) fn write_all(
+    state: *mut lua_State,
+    out: &mut Vec<u8>,
+    writing: &Writing,
+) -> Result<(), Problem> {
+    out.clear();
+    // SAFETY: has no preconditions but a valid state.
+    let top = unsafe { ffi::lua_gettop(state) };
+    match budget::lend(|| write(state, out, writing, 0)) {
+        Err(ORDER) => {
+            out.clear();
+            // SAFETY: takes away what the attempt has left above the value.
+            unsafe { ffi::lua_settop(state, top) };
+            let writing = Writing {
+                looks_ahead: true,
+                ..*writing
+            };
+            budget::lend(|| write(state, out, &writing, 0))
+        }
+        outcome => outcome,
+    }
+}
+
 /// Why a value has no JSON form.
-type Problem = &'static str;
+pub(super) type Problem = &'static str;
 
 /// The problem that is solved by filling what is shown empty.
-const VIEW: Problem = "a table that is not filled";
+pub(super) const VIEW: Problem = "a table that is not filled";
+
+/// The problem that is solved by looking at all keys of a table first.
+const ORDER: Problem = "a table whose keys are not what the first of them promised";
 
 /// Writes the value at the top of the stack, which stays there.
 fn write(
@@ -125,6 +158,9 @@ fn write_table(
     if depth > writing.max_depth || unsafe { ffi::lua_checkstack(state, 6) } == 0 {
         return Err("tables nested this deep");
     }
+    if !writing.looks_ahead && write_plain(state, out, writing, depth)? {
+        return Ok(());
+    }
     let kind = kind(state);
     if kind == Kind::View && !writing.views_are_filled {
         return Err(VIEW);
@@ -140,6 +176,57 @@ fn write_table(
         }
         Shape::Empty | Shape::Object => write_object(state, out, writing, depth),
     }
+}
+
+/// Writes the table at the top, if it is of the kinds that nearly all tables are: without a
+/// metatable, and with a first key that is 1 or a text. Says whether it has.
+fn write_plain(
+    state: *mut lua_State,
+    out: &mut Vec<u8>,
+    writing: &Writing,
+    depth: usize,
+) -> Result<bool, Problem> {
+    // SAFETY: there is room for these values, see `write_table`. Each `lua_next` finds the key
+    // that it gave before; each look-up is of a type that it is for.
+    unsafe {
+        if ffi::lua_getmetatable(state, -1) != 0 {
+            ffi::lua_pop(state, 1);
+            return Ok(false);
+        }
+        ffi::lua_pushnil(state);
+        if ffi::lua_next(state, -2) == 0 {
+            return Ok(false);
+        }
+        if ffi::lua_type(state, -2) == ffi::LUA_TSTRING {
+            write_entries(state, out, writing, depth)?;
+            return Ok(true);
+        }
+        let mut expected = 1.0;
+        let mut before = b'[';
+        loop {
+            let is_next = ffi::lua_type(state, -2) == ffi::LUA_TNUMBER
+                && ffi::lua_tonumber(state, -2) == expected;
+            if !is_next {
+                ffi::lua_pop(state, 2);
+                // Nothing is written yet, or what is written has to go.
+                return if expected == 1.0 {
+                    Ok(false)
+                } else {
+                    Err(ORDER)
+                };
+            }
+            out.push(before);
+            before = b',';
+            write(state, out, writing, depth)?;
+            ffi::lua_pop(state, 1);
+            if ffi::lua_next(state, -2) == 0 {
+                break;
+            }
+            expected += 1.0;
+        }
+        out.push(b']');
+    }
+    Ok(true)
 }
 
 /// What the metatable of the table at the top says.
@@ -245,16 +332,31 @@ fn write_object(
     writing: &Writing,
     depth: usize,
 ) -> Result<(), Problem> {
-    out.push(b'{');
-    let mut first = true;
-    // SAFETY: as in `shape`; keys are looked at by their type, so none is converted.
+    // SAFETY: as in `shape`.
     unsafe {
         ffi::lua_pushnil(state);
-        while ffi::lua_next(state, -2) != 0 {
-            if !first {
-                out.push(b',');
-            }
-            first = false;
+        if ffi::lua_next(state, -2) == 0 {
+            out.extend(b"{}");
+            return Ok(());
+        }
+    }
+    write_entries(state, out, writing, depth)
+}
+
+/// Writes all entries of a table, the first of which has been found: it is the top of the
+/// stack, and is taken away.
+fn write_entries(
+    state: *mut lua_State,
+    out: &mut Vec<u8>,
+    writing: &Writing,
+    depth: usize,
+) -> Result<(), Problem> {
+    let mut before = b'{';
+    loop {
+        out.push(before);
+        before = b',';
+        // SAFETY: as in `shape`; keys are looked at by their type, so none is converted.
+        unsafe {
             match ffi::lua_type(state, -2) {
                 ffi::LUA_TSTRING => write_text(out, writing, text_at(state, -2))?,
                 ffi::LUA_TNUMBER => {
@@ -267,6 +369,9 @@ fn write_object(
             out.push(b':');
             write(state, out, writing, depth)?;
             ffi::lua_pop(state, 1);
+            if ffi::lua_next(state, -2) == 0 {
+                break;
+            }
         }
     }
     out.push(b'}');
@@ -292,23 +397,57 @@ fn write_number(out: &mut Vec<u8>, writing: &Writing, number: f64) -> Result<(),
     } else if whole && number == 0.0 && number.is_sign_negative() {
         write!(out, "-0")
     } else if whole {
-        write!(out, "{}", number as i64)
+        write_whole(out, number as i64);
+        Ok(())
     } else {
         serde_json::to_writer(out, &number).map_err(std::io::Error::from)
     };
     written.map_err(|_| "a number")
 }
 
+fn write_whole(out: &mut Vec<u8>, number: i64) {
+    let mut digits = [0; 20];
+    let mut from = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        from -= 1;
+        digits[from] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[from..]);
+}
+
 /// Bytes that are not UTF-8 stay as they are, as in lua-cjson.
 fn write_text(out: &mut Vec<u8>, writing: &Writing, text: &[u8]) -> Result<(), Problem> {
-    let controls = text.iter().filter(|&&byte| byte < 0x20).count();
-    budget::spend(text.len() + 5 * controls)?;
+    budget::spend(text.len())?;
+    let mut at = scan::plain(text, writing.escape_slash);
+    if at == text.len() {
+        // In one go, as texts are short and many.
+        out.reserve(at + 2);
+        let length = out.len();
+        // SAFETY: the bytes from `length` are reserved; all up to the new length are written.
+        unsafe {
+            let end = out.as_mut_ptr().add(length);
+            end.write(b'"');
+            end.add(1).copy_from_nonoverlapping(text.as_ptr(), at);
+            end.add(1 + at).write(b'"');
+            out.set_len(length + at + 2);
+        }
+        return Ok(());
+    }
     out.push(b'"');
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|&byte| {
-        byte < 0x20 || matches!(byte, b'"' | b'\\') || byte == b'/' && writing.escape_slash
-    }) {
-        out.extend(&rest[..at]);
+    loop {
+        out.extend_from_slice(&rest[..at]);
+        if at == rest.len() {
+            break;
+        }
         match rest[at] {
             b'"' => out.extend(b"\\\""),
             b'\\' => out.extend(b"\\\\"),
@@ -317,6 +456,7 @@ fn write_text(out: &mut Vec<u8>, writing: &Writing, text: &[u8]) -> Result<(), P
             b'\r' => out.extend(b"\\r"),
             b'\t' => out.extend(b"\\t"),
             control => {
+                budget::extend(5)?;
                 const HEX: &[u8; 16] = b"0123456789abcdef";
                 out.extend(b"\\u00");
                 out.push(HEX[usize::from(control >> 4)]);
@@ -324,8 +464,8 @@ fn write_text(out: &mut Vec<u8>, writing: &Writing, text: &[u8]) -> Result<(), P
             }
         }
         rest = &rest[at + 1..];
+        at = scan::plain(rest, writing.escape_slash);
     }
-    out.extend(rest);
     out.push(b'"');
     Ok(())
 }
