@@ -15,6 +15,21 @@ pub fn canonical_name(name: &HeaderName) -> Cow<'static, str> {
     }
 }
 
+/// Whether a text is a header name, written the way plugins know it.
+pub fn is_canonical(name: &str) -> bool {
+    let mut upper = true;
+    let rightly_written = name.bytes().all(|byte| {
+        let right = !if upper {
+            byte.is_ascii_lowercase()
+        } else {
+            byte.is_ascii_uppercase()
+        };
+        upper = byte == b'-';
+        right
+    });
+    rightly_written && HeaderName::from_bytes(name.as_bytes()).is_ok()
+}
+
 fn capitalise(name: &str) -> String {
     let mut upper = true;
     let written = name.bytes().map(|letter| {
@@ -72,6 +87,23 @@ mod tests {
         ] {
             let name = HeaderName::from_bytes(wire.as_bytes()).unwrap();
             assert_eq!(canonical_name(&name), shown);
+        }
+    }
+
+    #[test]
+    fn a_name_in_any_other_spelling_is_told() {
+        for (name, expected) in [
+            ("Host", true),
+            ("X-Request-Id", true),
+            ("X--Y", true),
+            ("X-1a", true),
+            ("X-1A", false),
+            ("host", false),
+            ("X-ID", false),
+            ("", false),
+            ("No Name", false),
+        ] {
+            assert_eq!(is_canonical(name), expected, "{name:?}");
         }
     }
 

@@ -32,11 +32,12 @@ pub mod conformance;
 pub use dispatch::DispatchFuture;
 pub use error::{DispatchError, HostError, InitError, LoadError, RegistryError};
 pub use event::{Event, Ticket};
-pub use headers::canonical_name;
+pub use headers::{canonical_name, is_canonical};
 pub use host::{Host, LogLevel};
 pub use language::{CoProcessLanguage, InitContext};
 pub use object::{
-    Header, HookType, Object, Request, Response, ResponseHeaders, ReturnOverrides, Spec, StringMap,
+    Header, HeaderEdit, HookType, Object, Request, Response, ResponseHeaders, ReturnOverrides,
+    Spec, StringMap,
 };
 pub use plugin::{Hook, Plugin, PluginSource, RemotePlugin, SourceKind};
 pub use registry::{LanguageRegistration, LanguageRegistry};

@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, Uri, Version};
 use indexmap::IndexMap;
 use percent_encoding::percent_decode;
 
-use crate::{Hook, RequestId, Session, canonical_name};
+use crate::{Hook, RequestId, Session, canonical_name, is_canonical};
 
 /// Text by key, in insertion order; a key set twice keeps its last value.
 pub type StringMap = IndexMap<String, String>;
@@ -219,6 +219,9 @@ pub struct Response {
     /// Set by a language when the hook looked at the headers in a way that may have
     /// changed them; the gateway works out what did change.
     pub edited_headers: Option<ResponseHeaders>,
+    /// Edits of single headers, for as long as there are no `edited_headers`: see
+    /// [`edit_header`](Self::edit_header).
+    pub header_edits: Vec<HeaderEdit>,
     /// The whole body; a hook may replace it.
     pub raw_body: Bytes,
     /// The hook entry asked not to be shown the body as text.
@@ -234,9 +237,66 @@ impl Response {
         }
     }
 
+    /// Sets one entry of the form that has first values, or takes it out. Costs little: the
+    /// other headers are neither shown nor looked at again.
+    pub fn edit_header(&mut self, key: String, value: Option<String>) {
+        let edit = HeaderEdit { key, value };
+        match &mut self.edited_headers {
+            Some(edited) => edit.apply(edited),
+            // Under another spelling it is another entry beside the one that is there.
+            None if is_canonical(&edit.key) => self.header_edits.push(edit),
+            None => edit.apply(self.edited_headers_mut()),
+        }
+    }
+
+    /// Both forms, as they were edited so far, to be edited further.
+    pub fn edited_headers_mut(&mut self) -> &mut ResponseHeaders {
+        let views = match self.edited_headers.take() {
+            Some(edited) => edited,
+            None => self.edited_views(),
+        };
+        self.header_edits.clear();
+        self.edited_headers.insert(views)
+    }
+
+    /// Both forms as the hook left them; nothing when it did not edit any.
+    pub fn edited(&self) -> Option<ResponseHeaders> {
+        match &self.edited_headers {
+            None if self.header_edits.is_empty() => None,
+            None => Some(self.edited_views()),
+            edited => edited.clone(),
+        }
+    }
+
+    fn edited_views(&self) -> ResponseHeaders {
+        let mut views = self.header_views();
+        for edit in &self.header_edits {
+            edit.clone().apply(&mut views);
+        }
+        views
+    }
+
     /// The body as text; empty when it is not UTF-8 or the hook entry says `raw_body_only`.
     pub fn body(&self) -> &str {
         text(&self.raw_body, self.raw_body_only)
+    }
+}
+
+/// An edit of one header of a response, in the form that has first values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderEdit {
+    /// The name, written as plugins know it.
+    pub key: String,
+    /// The new value; nothing where the name was taken out.
+    pub value: Option<String>,
+}
+
+impl HeaderEdit {
+    fn apply(self, edited: &mut ResponseHeaders) {
+        match self.value {
+            Some(value) => drop(edited.headers.insert(self.key, value)),
+            None => drop(edited.headers.shift_remove(&self.key)),
+        }
     }
 }
 
@@ -381,6 +441,7 @@ mod tests {
             status_code: 200,
             headers,
             edited_headers: None,
+            header_edits: Vec::new(),
             raw_body: Bytes::new(),
             raw_body_only: false,
         };

@@ -225,6 +225,7 @@ fn object(plugin: &dyn Plugin, name: &str, hook_type: HookType, number: usize) -
             ("etag", "\"1\""),
         ]),
         edited_headers: None,
+        header_edits: Vec::new(),
         raw_body: Bytes::new(),
         raw_body_only: false,
     };

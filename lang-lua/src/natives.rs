@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use coprocess_core::{
-    Host, LogLevel, Object, Request, Response, ResponseHeaders, Session, StringMap, canonical_name,
+    Host, LogLevel, Object, Request, Response, Session, StringMap, canonical_name,
 };
 use http::{HeaderName, Method, Version};
 use mlua::{Error, FromLuaMulti, IntoLuaMulti, Lua, LuaString, Table, Value};
@@ -311,16 +311,16 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
     })?;
     natives.response("header_name", |_, _, name: String| Ok(known_name(&name)))?;
     natives.response("response_header", |lua, r, name: LuaString| {
-        match &r.edited_headers {
+        match r.edited() {
             Some(edited) => value_of(lua, &edited.headers, &name),
             None => header_text(lua, &r.headers, &name),
         }
     })?;
-    natives.response("response_headers", |lua, r, ()| match &r.edited_headers {
+    natives.response("response_headers", |lua, r, ()| match r.edited() {
         Some(edited) => from_map(lua, &edited.headers),
         None => from_headers(lua, &r.headers),
     })?;
-    natives.response("multivalue_headers", |lua, r, ()| match &r.edited_headers {
+    natives.response("multivalue_headers", |lua, r, ()| match r.edited() {
         Some(edited) => from_header_list(lua, &edited.multivalue_headers),
         None => from_header_list(lua, &r.header_views().multivalue_headers),
     })?;
@@ -338,9 +338,7 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
             let map = map
                 .into_iter()
                 .map(|(name, value)| (known_name(&name), value));
-            let map = map.collect();
-            let edited = edited_headers(r);
-            put_map(&mut edited.headers, map, all);
+            edit_headers(r, map.collect(), all);
             Ok(())
         },
     )?;
@@ -350,7 +348,7 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
             // In any case, as in `headers`.
             header.key = known_name(&header.key);
         }
-        edited_headers(r).multivalue_headers = headers;
+        r.edited_headers_mut().multivalue_headers = headers;
         Ok(())
     })
 }
@@ -363,10 +361,15 @@ pub(crate) fn known_name(name: &str) -> String {
     }
 }
 
-pub(crate) fn edited_headers(response: &mut Response) -> &mut ResponseHeaders {
-    let edited = response.edited_headers.take();
-    let views = edited.unwrap_or_else(|| response.header_views());
-    response.edited_headers.insert(views)
+/// Takes over what a hook left of `response.headers`: all of it, or what was assigned.
+pub(crate) fn edit_headers(response: &mut Response, new: StringMap, all: bool) {
+    if all {
+        response.edited_headers_mut().headers = new;
+    } else {
+        for (name, value) in new {
+            response.edit_header(name, Some(value));
+        }
+    }
 }
 
 /// Session, metadata and spec.

@@ -52,6 +52,7 @@ fn answer(suite: &Suite, name: &str, raw_body: Bytes) -> Response {
             status_code: 200,
             headers,
             edited_headers: None,
+            header_edits: Vec::new(),
             raw_body,
             raw_body_only: false,
         }),
@@ -64,9 +65,8 @@ fn answer(suite: &Suite, name: &str, raw_body: Bytes) -> Response {
         .expect("a response hook gives the response back")
 }
 
-fn edited(response: &Response) -> &ResponseHeaders {
+fn edited(response: &Response) -> ResponseHeaders {
     response
-        .edited_headers
-        .as_ref()
+        .edited()
         .expect("a hook that changed headers gives them back")
 }

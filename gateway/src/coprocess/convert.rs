@@ -63,6 +63,7 @@ pub(super) fn response_object(
         status_code: head.status.as_u16().into(),
         headers: head.headers,
         edited_headers: None,
+        header_edits: Vec::new(),
         raw_body: shown,
         raw_body_only: call.raw_body_only,
     });

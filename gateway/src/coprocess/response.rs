@@ -1,7 +1,8 @@
 //! Response hooks: holds the upstream's response, and takes back what the hook left of it.
 
 use bytes::Bytes;
-use coprocess_core::{Header, Object, ResponseHeaders};
+use coprocess_core::{Header, HeaderEdit, Object, ResponseHeaders};
+use http::header::Entry;
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
@@ -86,7 +87,7 @@ pub(super) fn apply(
         .then(|| hooked.header_views());
     let mut headers = match (hooked.edited_headers, views) {
         (Some(edited), Some(views)) => reconcile(&hooked.headers, &views, edited)?,
-        _ => hooked.headers,
+        _ => edit(hooked.headers, hooked.header_edits)?,
     };
     hop::strip_response(&mut headers);
     let body = match held {
@@ -105,6 +106,32 @@ pub(super) fn apply(
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// Makes edits of single headers, with the outcome that [`reconcile`] has for them.
+fn edit(mut headers: HeaderMap, edits: Vec<HeaderEdit>) -> Result<HeaderMap, Unusable> {
+    for HeaderEdit { key, value } in edits {
+        let Some(value) = value else {
+            if let Ok(name) = HeaderName::from_bytes(key.as_bytes())
+                && !is_gateways_own(&name)
+            {
+                headers.remove(name);
+            }
+            continue;
+        };
+        let (name, field) = header_field(&key, &value)?;
+        if is_gateways_own(&name) {
+            continue;
+        }
+        match headers.entry(name) {
+            // What was not text is shown as one that is not it; as long as that stays, it does.
+            Entry::Occupied(first) if String::from_utf8_lossy(first.get().as_bytes()) == *value => {
+            }
+            Entry::Occupied(mut first) => *first.get_mut() = field,
+            Entry::Vacant(place) => drop(place.insert(field)),
+        }
+    }
+    Ok(headers)
 }
 
 /// Works out the headers from the two forms that a hook may have edited.
@@ -188,6 +215,7 @@ mod tests {
             status_code: 200,
             headers: sent.clone(),
             edited_headers: None,
+            header_edits: Vec::new(),
             raw_body: Bytes::new(),
             raw_body_only: false,
         }
@@ -207,6 +235,66 @@ mod tests {
             b"\xe9",
             "bytes that are not text stay"
         );
+    }
+
+    /// Headers as one text, the order of names left out.
+    fn listed(headers: &HeaderMap) -> Vec<(String, Vec<HeaderValue>)> {
+        let all = |name: &HeaderName| headers.get_all(name).iter().cloned().collect();
+        let mut listed: Vec<_> = headers
+            .keys()
+            .map(|name| (name.to_string(), all(name)))
+            .collect();
+        listed.sort_by(|one, other| one.0.cmp(&other.0));
+        listed
+    }
+
+    #[test]
+    fn edits_one_by_one_have_the_outcome_of_edits_of_the_whole() {
+        let mut sent = HeaderMap::new();
+        for (name, value) in [("set-cookie", "a=1"), ("set-cookie", "b=2"), ("x-one", "1")] {
+            sent.append(name, HeaderValue::from_static(value));
+        }
+        sent.insert("content-length", HeaderValue::from_static("5"));
+        sent.append("x-bytes", HeaderValue::from_bytes(b"\xe9").unwrap());
+        for edits in [
+            &[("X-One", Some("2"))][..],
+            &[("Set-Cookie", Some("c=3"))],
+            &[("Set-Cookie", None)],
+            &[("X-New", Some("n")), ("X-New", Some("m"))],
+            &[("X-New", Some("n")), ("X-New", None)],
+            &[("X-One", None), ("X-One", Some("back"))],
+            &[("x-one", Some("beside"))],
+            &[("X-Two", Some("2")), ("x-one", Some("beside"))],
+            &[("x-one", None)],
+            &[("X-Bytes", Some("\u{fffd}"))],
+            &[("X-Bytes", Some("text"))],
+            &[("Content-Length", Some("9"))],
+            &[("Content-Length", None)],
+            &[("X-One", Some("a\nb"))],
+            &[("no name", Some("1"))],
+        ] {
+            let mut response = Shown {
+                status_code: 200,
+                headers: sent.clone(),
+                edited_headers: None,
+                header_edits: Vec::new(),
+                raw_body: Bytes::new(),
+                raw_body_only: false,
+            };
+            for (key, value) in edits {
+                response.edit_header((*key).to_owned(), value.map(str::to_owned));
+            }
+            let views = response.header_views();
+            let whole = reconcile(&sent, &views, response.edited().unwrap());
+            let each = match response.edited_headers {
+                Some(edited) => reconcile(&sent, &views, edited),
+                None => edit(sent.clone(), response.header_edits),
+            };
+            match (each, whole) {
+                (Ok(each), Ok(whole)) => assert_eq!(listed(&each), listed(&whole), "{edits:?}"),
+                (each, whole) => assert_eq!(each.err(), whole.err(), "{edits:?}"),
+            }
+        }
     }
 
     #[test]

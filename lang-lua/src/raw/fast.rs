@@ -15,7 +15,7 @@ use mlua::{Function, Lua, Table, ffi, lua_State};
 
 use super::current;
 use crate::budget;
-use crate::natives::{edited_headers, known_name, put_map, replace_body};
+use crate::natives::{edit_headers, known_name, put_map, replace_body};
 
 /// Puts the functions before those of the same names.
 pub(crate) fn add_to(lua: &Lua, natives: &Table) -> mlua::Result<()> {
@@ -119,8 +119,8 @@ unsafe extern "C-unwind" fn get_header(state: *mut lua_State) -> c_int {
 
 unsafe extern "C-unwind" fn response_header(state: *mut lua_State) -> c_int {
     let found = response().and_then(|response| match &response.edited_headers {
-        Some(_) => Err(Unusual),
-        None => header(state, &response.headers),
+        None if response.header_edits.is_empty() => header(state, &response.headers),
+        _ => Err(Unusual),
     });
     found.unwrap_or_else(|Unusual| hand_on(state))
 }
@@ -182,7 +182,7 @@ unsafe extern "C-unwind" fn put_response_headers(state: *mut lua_State) -> c_int
         }
     };
     let stored = map_at(state, known).and_then(|(map, all)| {
-        put_map(&mut edited_headers(response()?).headers, map, all);
+        edit_headers(response()?, map, all);
         Ok(())
     });
     done(state, stored)

@@ -69,6 +69,7 @@ fn response_hook(body: &str) -> Object {
         status_code: 200,
         headers,
         edited_headers: None,
+        header_edits: Vec::new(),
         raw_body: bytes::Bytes::new(),
         raw_body_only: false,
     });
@@ -92,7 +93,7 @@ fn response_headers_are_the_same_in_any_case() {
         "response.headers = { ['content-type'] = 'x' }",
     ] {
         let object = response_hook(&format!("{body}\nreturn response"));
-        let edited = object.response.unwrap().edited_headers.unwrap().headers;
+        let edited = object.response.unwrap().edited().unwrap().headers;
         let edited: Vec<_> = edited.into_iter().collect();
         let expected = [("Content-Type".to_owned(), "x".to_owned())];
         assert_eq!(edited, expected, "{body}");

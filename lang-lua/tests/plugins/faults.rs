@@ -106,6 +106,7 @@ fn failure(hook_type: HookType, code: &str) -> DispatchError {
         status_code: 200,
         headers: HeaderMap::new(),
         edited_headers: None,
+        header_edits: Vec::new(),
         raw_body: bytes::Bytes::new(),
         raw_body_only: false,
     });

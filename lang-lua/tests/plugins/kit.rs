@@ -64,6 +64,7 @@ fn listed() -> Names {
         status_code: 200,
         headers: HeaderMap::new(),
         edited_headers: None,
+        header_edits: Vec::new(),
         raw_body: bytes::Bytes::new(),
         raw_body_only: false,
     });

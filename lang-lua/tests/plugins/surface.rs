@@ -202,7 +202,7 @@ fn multivalue_headers_are_the_same_in_any_case() {
          return response",
         |object| object.response = Some(response()),
     );
-    let edited = object.response.unwrap().edited_headers.unwrap();
+    let edited = object.response.unwrap().edited().unwrap();
     let keys: Vec<_> = edited
         .multivalue_headers
         .iter()
@@ -218,6 +218,7 @@ fn response() -> Response {
         status_code: 200,
         headers,
         edited_headers: None,
+        header_edits: Vec::new(),
         raw_body: bytes::Bytes::new(),
         raw_body_only: false,
     }

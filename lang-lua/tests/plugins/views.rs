@@ -283,13 +283,14 @@ fn response_headers_can_be_edited_in_each_style() {
             status_code: 200,
             headers,
             edited_headers: None,
+            header_edits: Vec::new(),
             raw_body: Bytes::from_static(b"body"),
             raw_body_only: false,
         });
     };
     let edited = |body: &str| {
         let object = after(HookType::Response, body, prepare);
-        object.response.unwrap().edited_headers
+        object.response.unwrap().edited()
     };
     assert_eq!(edited("return response"), None);
     assert_eq!(

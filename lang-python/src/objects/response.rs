@@ -72,6 +72,7 @@ impl Default for ResponseRecord {
             status_code: 0,
             headers: HeaderMap::new(),
             edited_headers: None,
+            header_edits: Vec::new(),
             raw_body: Bytes::new(),
             raw_body_only: false,
         };
@@ -90,6 +91,7 @@ impl Clone for ResponseRecord {
                 status_code: of.status_code,
                 headers: of.headers.clone(),
                 edited_headers: None,
+                header_edits: Vec::new(),
                 raw_body: of.raw_body.clone(),
                 raw_body_only: of.raw_body_only,
             },

@@ -208,6 +208,7 @@ fn a_hook_without_the_response_leaves_it_as_it_is() {
         status_code: 204,
         headers: http::HeaderMap::new(),
         edited_headers: None,
+        header_edits: Vec::new(),
         raw_body: bytes::Bytes::new(),
         raw_body_only: false,
     });
@@ -230,6 +231,7 @@ fn response_headers_are_one_whatever_the_case_of_their_names() {
         status_code: 200,
         headers,
         edited_headers: None,
+        header_edits: Vec::new(),
         raw_body: bytes::Bytes::new(),
         raw_body_only: false,
     });
