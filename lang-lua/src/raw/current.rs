@@ -47,3 +47,40 @@ impl Drop for Exchanged {
         CURRENT.set(self.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use coprocess_core::{Hook, HookType, Request, StringMap};
+    use http::{HeaderMap, Method, Uri};
+
+    use super::*;
+
+    #[test]
+    fn an_object_is_there_during_its_call_and_once_at_a_time() {
+        let mut object = Object {
+            hook_type: HookType::Pre,
+            hook_name: "hook".into(),
+            hook: Hook::by_name(),
+            request: Request::new(Method::GET, Uri::from_static("/"), HeaderMap::new()),
+            session: None,
+            metadata: StringMap::new(),
+            spec: Arc::default(),
+            response: None,
+            time_limit: Duration::ZERO,
+        };
+        assert!(with(|_| ()).is_none());
+        let nested = bind(&mut object, || {
+            assert!(std::panic::catch_unwind(|| with(|_| panic!("a bug"))).is_err());
+            with(|object| {
+                object.request.delete_headers.push("X-A".to_owned());
+                with(|_| ()).is_some()
+            })
+        });
+        assert_eq!(nested, Some(false));
+        assert!(with(|_| ()).is_none());
+        assert_eq!(object.request.delete_headers, ["X-A"]);
+    }
+}

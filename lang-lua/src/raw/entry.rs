@@ -123,3 +123,59 @@ unsafe extern "C-unwind" fn add_traceback(state: *mut lua_State) -> c_int {
     }
     1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a function with this body ends when it is called with `name`.
+    fn outcome(lua: &Lua, body: &str) -> mlua::Result<()> {
+        let code = format!("local name = ...\n{body}");
+        let function = lua.load(code).set_name("@plugin.lua").into_function()?;
+        let entry = Entry::new(lua, &function)?;
+        let name = Name::new(lua, &lua.create_string("hook")?)?;
+        // The first call leaves nothing behind that a second one would meet.
+        let _ = entry.call(lua, &name);
+        entry.call(lua, &name)
+    }
+
+    #[test]
+    fn errors_are_those_of_a_call_through_mlua() {
+        let lua = Lua::new();
+        let fails = lua.create_function(|_, ()| -> mlua::Result<()> {
+            Err(Error::RuntimeError("from Rust".to_owned()))
+        });
+        lua.globals().set("fails", fails.unwrap()).unwrap();
+        outcome(&lua, "assert(name == 'hook') return 1, 2").unwrap();
+        for body in [
+            "error('text')",
+            "error({})",
+            "error(setmetatable({}, { __tostring = function() return 'shown' end }))",
+            "error()",
+            "error(7)",
+            "fails()",
+            "local t = nil; t.x = 1",
+        ] {
+            let error = outcome(&lua, body).unwrap_err();
+            let code = format!("local name = ...\n{body}");
+            let chunk = lua.load(code).set_name("@plugin.lua");
+            let expected = chunk.call::<()>("hook").unwrap_err();
+            let first = |error: &Error| {
+                let text = error.to_string();
+                text.split("0x").next().unwrap_or_default().to_owned()
+            };
+            assert_eq!(first(&error), first(&expected), "{body}");
+            let same = std::mem::discriminant(&error) == std::mem::discriminant(&expected);
+            assert!(same, "{error:?} {expected:?}");
+        }
+        outcome(&lua, "return").unwrap();
+    }
+
+    #[test]
+    fn memory_that_runs_out_is_told_apart() {
+        let lua = Lua::new();
+        lua.set_memory_limit(lua.used_memory() + (1 << 20)).unwrap();
+        let error = outcome(&lua, "('x'):rep(1e7)").unwrap_err();
+        assert!(matches!(error, Error::MemoryError(_)), "{error:?}");
+    }
+}

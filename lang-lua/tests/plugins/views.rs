@@ -345,3 +345,36 @@ fn json_can_be_read_and_written() {
     let error = &object.request.set_headers["X-Error"];
     assert!(error.starts_with("not JSON: EOF"), "{error}");
 }
+
+#[test]
+fn what_is_not_plain_text_is_taken_as_before() {
+    let prepare = |object: &mut Object| {
+        let value = HeaderValue::from_bytes(b"a\xffb").unwrap();
+        object.request.headers.insert("x-bytes", value);
+    };
+    let object = after(
+        HookType::Pre,
+        "local shown = request:get_header('x-bytes')\n\
+         assert(shown == 'a\\239\\191\\189b' and request.headers['X-Bytes'] == shown)\n\
+         assert(request:get_header('not a name') == nil and request:get_header('\\255') == nil)\n\
+         assert(request:get_header('X-REQUEST-ID') == 'id-1')\n\
+         request:set_header('X-A', 5)\n\
+         for _, call in ipairs({\n\
+           function() request:set_header('X-C', {}) end,\n\
+           function() request:set_header('X-C', '\\255') end,\n\
+           function() request:set_header(nil, 'x') end,\n\
+           function() request:get_header({}) end,\n\
+         }) do assert(not pcall(call)) end\n\
+         request.set_headers['X-B'] = 6.5 request.raw_body = 7\n\
+         return request",
+        prepare,
+    );
+    let set: Vec<_> = object.request.set_headers.into_iter().collect();
+    let expected = [("X-A", "5"), ("X-B", "6.5")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    assert_eq!(set, expected);
+    assert_eq!(object.request.raw_body, "7");
+    let fixture =
+        Fixture::new("function hook(request) request.set_headers['X'] = {} return request end");
+    let error = fixture.run("hook").unwrap_err().to_string();
+    assert!(error.contains("set_headers: "), "{error}");
+}
