@@ -2,9 +2,16 @@
 //!
 //! `cargo run --release -p lang-python --example measure`. One process, so the numbers are
 //! of one interpreter; nothing else may load the machine.
+//!
+//! With the name of a scenario's hook and a number, as in `measure HookP1 20000`, it makes
+//! that many calls in place and prints nothing, and with `-` for the name it makes only the
+//! objects: `valgrind --tool=callgrind` counts the instructions of a call as the difference
+//! between two numbers, on a busy machine too.
+
+mod scenarios;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -18,6 +25,8 @@ use coprocess_core::{
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use lang_python::PythonLanguage;
+
+use scenarios::Scenario;
 
 const PLUGIN: &str = "
 from tyk.decorators import *
@@ -94,23 +103,70 @@ impl Host for Silent {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a report is what this program is for")]
 fn main() {
     let root = std::env::temp_dir().join(format!("lang-python-measure-{}", std::process::id()));
     std::fs::create_dir_all(&root).expect("the folder for temporary files is writable");
+    let mut arguments = std::env::args().skip(1);
+    match (arguments.next(), arguments.next()) {
+        (Some(name), Some(times)) => {
+            count(&root, &name, times.parse().expect("the second is a number"));
+        }
+        _ => report(&root),
+    }
+    let _ = std::fs::remove_dir_all(root);
+}
+
+/// Makes that many calls of a scenario's hook, and nothing else.
+fn count(root: &Path, name: &str, times: u32) {
+    let language = start("inline");
+    let source = scenarios::source(root);
+    let plugin = language.load(&source).expect("the plugin loads");
+    let found = scenarios::ALL.iter().find(|(known, _)| *known == name);
+    let (known, hook_type) = *found.unwrap_or(&scenarios::ALL[3]);
+    let hook = plugin.hook(known, hook_type);
+    let hook = hook.expect("the function is there");
+    let scenario = Scenario::new(hook, known, hook_type);
+    let calls = || {
+        for _ in 0..times {
+            let object = scenario.object();
+            if name != "-" {
+                block_on(language.dispatch(object)).expect("the hook works");
+            }
+        }
+    };
+    // Hooks run in place on threads with a stack of that size only.
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().stack_size(8 << 20);
+        builder.spawn_scoped(scope, calls).map(drop)
+    })
+    .expect("the system has a thread left");
+}
+
+#[expect(clippy::print_stdout, reason = "a report is what this program is for")]
+fn report(root: &Path) {
     std::fs::write(root.join("plugin.py"), PLUGIN).expect("the folder is writable");
     std::fs::write(root.join("faults.py"), FAULTS).expect("the folder is writable");
     let source = PluginSource {
         name: "measure".to_owned(),
-        root: root.clone(),
+        root: root.to_owned(),
         files: vec![PathBuf::from("plugin.py"), PathBuf::from("faults.py")],
         kind: SourceKind::Directory,
     };
+    let scenarios = scenarios::source(root);
     for mode in ["inline", "auto", "thread"] {
         let language = start(mode);
         let plugin = language.load(&source).expect("the plugin loads");
         for name in ["nothing", "light", "auth", "awaitable"] {
-            let each = measure(&language, plugin.as_ref(), name);
+            let hook = plugin.hook(name, HookType::Pre);
+            let hook = hook.expect("the function is there");
+            let each = measure(&language, || object(&hook, name));
+            println!("{mode:7} {name:10} {:7.0} ns", each.as_nanos());
+        }
+        let plugin = language.load(&scenarios).expect("the plugin loads");
+        for (name, hook_type) in scenarios::ALL {
+            let hook = plugin.hook(name, hook_type);
+            let scenario = Scenario::new(hook.expect("the function is there"), name, hook_type);
+            let each = measure(&language, || scenario.object());
             println!("{mode:7} {name:10} {:7.0} ns", each.as_nanos());
         }
     }
@@ -139,7 +195,6 @@ fn main() {
             held.len()
         );
     }
-    let _ = std::fs::remove_dir_all(root);
 }
 
 /// How long `dispatch` of a light hook holds the caller's thread, which is what other routes
@@ -183,14 +238,11 @@ fn start(mode: &str) -> PythonLanguage {
 
 /// The median of many small rounds, without the time to make the objects. A round's objects
 /// fit into the cache, as the one object of a real request does.
-fn measure(language: &PythonLanguage, plugin: &dyn Plugin, name: &str) -> Duration {
+fn measure(language: &PythonLanguage, object: impl Fn() -> Object) -> Duration {
     const ROUND: u32 = 50;
-    let hook = plugin
-        .hook(name, HookType::Pre)
-        .expect("the function is there");
     let mut rounds: Vec<Duration> = (0..1000)
         .map(|_| {
-            let objects: Vec<Object> = (0..ROUND).map(|_| object(&hook, name)).collect();
+            let objects: Vec<Object> = (0..ROUND).map(|_| object()).collect();
             let mut after = Vec::with_capacity(objects.len());
             let began = Instant::now();
             for object in objects {
