@@ -25,7 +25,7 @@ use crate::main_thread;
 use crate::native::SOURCE;
 use crate::oneshot::Reply;
 use crate::plugin::PluginState;
-use crate::pool::{LaneKey, Pool};
+use crate::pool::{Expected, LaneKey, Pool};
 
 /// A plugin that swallows this many cuts in one run is disabled until it is loaded again.
 const MAX_SWALLOWED: u32 = 3;
@@ -103,7 +103,7 @@ pub(crate) struct Pooled {
     /// Absent for events, which nobody waits for.
     pub(crate) reply: Option<Reply>,
     pub(crate) lane: LaneKey,
-    pub(crate) brief: bool,
+    pub(crate) expected: Expected,
 }
 
 /// How a run ended.
@@ -307,7 +307,7 @@ impl Deadlines {
             }));
         }
         run.written_off = true;
-        self.pool.write_off(pooled.lane, pooled.brief);
+        self.pool.write_off(pooled.lane, pooled.expected);
     }
 
     fn tell_when_unreachable(&self, run: &mut Run) {

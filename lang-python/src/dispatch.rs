@@ -18,7 +18,7 @@ use crate::main_thread::{self, MainThread};
 use crate::native::{self, SOURCE};
 use crate::oneshot::oneshot;
 use crate::options::{Mode, Options};
-use crate::pool::{self, Job, Limits, Pool, Work};
+use crate::pool::{self, Expected, Job, Limits, Pool, Submitted, Work};
 
 /// How long a hook may run in place because it has always been short. It holds up all
 /// requests of the thread, which must not last as long as those may that hold up only one.
@@ -146,12 +146,12 @@ impl Runtime {
         let job = Job {
             limit: object.time_limit,
             queued: Instant::now(),
-            brief: hook.stats().is_brief(),
+            expected: hook.expected(),
             work: Work::Hook {
                 object: Box::new(object),
                 reply,
             },
-            hook,
+            hook: Submitted::new(hook),
         };
         match self.pool.submit(job) {
             Ok(()) => DispatchFuture::pending(answer),
@@ -207,10 +207,10 @@ impl Runtime {
             return self.host.log(LogLevel::Error, SOURCE, &line);
         };
         let job = Job {
-            hook: hook.clone(),
+            hook: Submitted::new(hook.clone()),
             limit: event.time_limit,
             queued: Instant::now(),
-            brief: false,
+            expected: Expected::new(false, false),
             work: Work::Event(Box::new(event)),
         };
         if let Err(error) = self.pool.submit(job) {
@@ -266,9 +266,15 @@ impl Runtime {
     }
 
     fn run_job(&self, py: Python<'_>, worker: &Worker, job: Job) {
-        let (lane, brief) = (job.lane(), job.brief);
+        let (lane, expected) = (job.lane(), job.expected);
         let left = job.limit.saturating_sub(job.queued.elapsed());
-        let pooled = |reply| Some(Pooled { reply, lane, brief });
+        let pooled = |reply| {
+            Some(Pooled {
+                reply,
+                lane,
+                expected,
+            })
+        };
         let written_off = match job.work {
             Work::Hook { object, reply } if reply.is_awaited() => {
                 let running = job.hook.stats().start();
@@ -289,7 +295,7 @@ impl Runtime {
                 ended.written_off
             }
         };
-        self.pool.finished(lane, brief, written_off);
+        self.pool.finished(lane, expected, written_off);
     }
 
     fn run_event(

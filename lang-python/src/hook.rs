@@ -18,6 +18,7 @@ use crate::objects::record::{Class, FieldInfo, Record, SESSION_METADATA};
 use crate::objects::request::RequestRecord;
 use crate::objects::response::ResponseRecord;
 use crate::plugin::{Function, PluginCode, PluginState};
+use crate::pool::Expected;
 use crate::stats::Stats;
 use crate::support::Support;
 
@@ -43,6 +44,11 @@ impl PyHook {
 
     pub(crate) fn stats(&self) -> &Stats {
         &self.function.stats
+    }
+
+    /// What it will do with a thread, by what it has done and by its text.
+    pub(crate) fn expected(&self) -> Expected {
+        Expected::new(self.stats().is_brief(), !self.function.may_wait)
     }
 }
 

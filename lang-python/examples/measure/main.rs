@@ -4,10 +4,12 @@
 //! of one interpreter; nothing else may load the machine.
 //!
 //! With the name of a scenario's hook and a number, as in `measure HookP1 20000`, it makes
-//! that many calls in place and prints nothing, and with `-` for the name it makes only the
-//! objects: `valgrind --tool=callgrind` counts the instructions of a call as the difference
-//! between two numbers, on a busy machine too.
+//! that many calls in place and prints nothing, and with `-` before the name it makes only
+//! the objects: `valgrind --tool=callgrind` counts the instructions of a call as the difference
+//! between two numbers, on a busy machine too. `measure queue auto HookP3 20000` prints what
+//! 64 calls at a time cost and wait.
 
+mod queue;
 mod scenarios;
 
 use std::future::Future;
@@ -106,38 +108,72 @@ impl Host for Silent {
 fn main() {
     let root = std::env::temp_dir().join(format!("lang-python-measure-{}", std::process::id()));
     std::fs::create_dir_all(&root).expect("the folder for temporary files is writable");
-    let mut arguments = std::env::args().skip(1);
-    match (arguments.next(), arguments.next()) {
-        (Some(name), Some(times)) => {
-            count(&root, &name, times.parse().expect("the second is a number"));
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let number = |text: &str| text.parse().expect("the last is a number");
+    match *arguments.as_slice() {
+        ["queue", mode, name, total] => queue(&root, mode, name, number(total)),
+        [name, times] => count(&root, name, number(times)),
         _ => report(&root),
     }
     let _ = std::fs::remove_dir_all(root);
 }
 
-/// Makes that many calls of a scenario's hook, and nothing else.
-fn count(root: &Path, name: &str, times: u32) {
+/// Makes that many calls of a scenario's hook, and nothing else. With a `-` before the name
+/// it makes only the objects.
+fn count(root: &Path, name: &str, times: usize) {
     let language = start("inline");
-    let source = scenarios::source(root);
-    let plugin = language.load(&source).expect("the plugin loads");
-    let found = scenarios::ALL.iter().find(|(known, _)| *known == name);
-    let (known, hook_type) = *found.unwrap_or(&scenarios::ALL[3]);
-    let hook = plugin.hook(known, hook_type);
-    let hook = hook.expect("the function is there");
-    let scenario = Scenario::new(hook, known, hook_type);
-    let calls = || {
+    let (name, calls) = name
+        .strip_prefix('-')
+        .map_or((name, true), |name| (name, false));
+    let scenario = scenario(&language, root, name);
+    as_a_data_thread(|| {
         for _ in 0..times {
             let object = scenario.object();
-            if name != "-" {
+            if calls {
                 block_on(language.dispatch(object)).expect("the hook works");
             }
         }
-    };
-    // Hooks run in place on threads with a stack of that size only.
+    });
+}
+
+/// Makes many calls of a scenario's hook, 64 at a time.
+#[expect(clippy::print_stdout, reason = "a report is what this program is for")]
+fn queue(root: &Path, mode: &str, name: &str, total: usize) {
+    let language = start(mode);
+    let scenario = scenario(&language, root, name);
+    as_a_data_thread(|| {
+        let series = queue::run(&language, || scenario.object(), 64, total);
+        let at = |share: f64| {
+            let place = (total - 1) as f64 * share;
+            series.waits[place as usize].as_micros()
+        };
+        println!(
+            "{mode:7} {name:10} 64 at a time: {} us of processor time a call; p50 {} us, \
+             p99 {} us, max {} us",
+            series.each.as_micros(),
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
+    });
+}
+
+fn scenario(language: &PythonLanguage, root: &Path, name: &str) -> Scenario {
+    let plugin = language.load(&scenarios::source(root));
+    let plugin = plugin.expect("the plugin loads");
+    let mut known = scenarios::ALL.into_iter();
+    let found = known.find(|(known, _)| *known == name);
+    let (name, hook_type) = found.expect("the first is the name of a hook");
+    let hook = plugin.hook(name, hook_type);
+    Scenario::new(hook.expect("the function is there"), name, hook_type)
+}
+
+/// Hooks run in place on threads with a stack of that size only.
+fn as_a_data_thread(work: impl FnOnce() + Send) {
     thread::scope(|scope| {
         let builder = thread::Builder::new().stack_size(8 << 20);
-        builder.spawn_scoped(scope, calls).map(drop)
+        builder.spawn_scoped(scope, work).map(drop)
     })
     .expect("the system has a thread left");
 }
