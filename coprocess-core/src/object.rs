@@ -217,7 +217,9 @@ pub struct Response {
     /// The headers as the upstream sent them, or as the hook before left them.
     pub headers: HeaderMap,
     /// Set by a language when the hook looked at the headers in a way that may have
-    /// changed them; the gateway works out what did change.
+    /// changed them; the gateway works out what did change. A language that knows that
+    /// itself may change `headers` instead, but for the fields that are the gateway's own:
+    /// `Host`, `Content-Length` and `Transfer-Encoding`.
     pub edited_headers: Option<ResponseHeaders>,
     /// The whole body; a hook may replace it.
     pub raw_body: Bytes,
@@ -296,7 +298,8 @@ fn text(bytes: &Bytes, raw_only: bool) -> &str {
     }
 }
 
-fn first_values(headers: &HeaderMap) -> StringMap {
+/// The first value of each header, under the names that plugins know.
+pub fn first_values(headers: &HeaderMap) -> StringMap {
     // `keys` yields each name once, and `Index` is its first value.
     headers
         .keys()
@@ -309,7 +312,8 @@ fn first_values(headers: &HeaderMap) -> StringMap {
         .collect()
 }
 
-fn all_values(headers: &HeaderMap) -> Vec<Header> {
+/// All values of each header, under the names that plugins know.
+pub fn all_values(headers: &HeaderMap) -> Vec<Header> {
     headers
         .keys()
         .map(|name| Header {

@@ -172,6 +172,11 @@ pub(crate) struct Running<'a> {
 }
 
 impl Running<'_> {
+    /// When it began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Counts the call, on the thread that ran it.
     pub(crate) fn ended(self) {
         let elapsed = self.began.elapsed();
