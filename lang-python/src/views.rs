@@ -70,10 +70,28 @@ struct Kept {
     record: Option<Box<RequestRecord>>,
 }
 
+impl Kept {
+    fn renew_spec(&mut self, py: Python<'_>, spec: &Arc<Spec>) -> PyResult<()> {
+        if let Some(kept) = &self.spec
+            && !interpreter::is_shared(kept.bind(py).as_any())
+        {
+            let mut view = kept.bind(py).try_borrow_mut()?;
+            if !view.is_spec(spec) {
+                view.renew(StringMapView::of_spec(Arc::clone(spec)));
+            }
+            return Ok(());
+        }
+        let view = Py::new(py, StringMapView::of_spec(Arc::clone(spec)))?;
+        self.spec = Some(view);
+        Ok(())
+    }
+}
+
 /// What a hook is called with.
 pub(crate) struct Views<'py> {
     py: Python<'py>,
-    kept: Box<Kept>,
+    /// Goes back to the thread at the end.
+    kept: Option<Box<Kept>>,
     /// For hooks with 4 or 5 parameters: the session's own metadata.
     metadata: Option<Bound<'py, StringMapView>>,
     has_response: bool,
@@ -90,20 +108,21 @@ impl<'py> Views<'py> {
     ) -> PyResult<Self> {
         let mut views = Self {
             py,
-            kept: KEPT.take().unwrap_or_default(),
+            kept: Some(KEPT.take().unwrap_or_default()),
             metadata: None,
             has_response: function.arity == 5,
             had_response: given.response.is_some(),
             had_session: given.session.is_some(),
         };
-        let record = views.kept.record.take();
+        let kept = views.kept.get_or_insert_default();
+        let record = kept.record.take();
         let mut record = record.unwrap_or_else(|| Box::new(RequestRecord::blank()));
         record.borrow(given.request, given.spec);
         let request = Message::new(Record::Request(record));
-        renew(&mut views.kept.request, py, Class::Request, request)?;
+        renew(&mut kept.request, py, Class::Request, request)?;
         let session = session(given.session.take(), given.metadata);
-        renew(&mut views.kept.session, py, Class::Session, session)?;
-        views.renew_spec(given.spec)?;
+        renew(&mut kept.session, py, Class::Session, session)?;
+        kept.renew_spec(py, given.spec)?;
         if function.arity >= 4 {
             let metadata = message::get(views.session()?.as_super(), metadata_field())?;
             views.metadata = Some(metadata.into_bound(py).cast_into()?);
@@ -116,43 +135,35 @@ impl<'py> Views<'py> {
                     Message::new(Record::Response(Box::new(ResponseRecord::new(response))))
                 }
             };
-            renew(&mut views.kept.response, py, Class::Response, response)?;
+            let kept = views.kept.get_or_insert_default();
+            renew(&mut kept.response, py, Class::Response, response)?;
         }
         Ok(views)
     }
 
-    fn renew_spec(&mut self, spec: &Arc<Spec>) -> PyResult<()> {
-        if let Some(kept) = &self.kept.spec
-            && !interpreter::is_shared(kept.bind(self.py).as_any())
-        {
-            let mut view = kept.bind(self.py).try_borrow_mut()?;
-            if !view.is_spec(spec) {
-                view.renew(StringMapView::of_spec(Arc::clone(spec)));
-            }
-            return Ok(());
-        }
-        let view = Py::new(self.py, StringMapView::of_spec(Arc::clone(spec)))?;
-        self.kept.spec = Some(view);
-        Ok(())
-    }
-
     fn request(&self) -> PyResult<&Bound<'py, MiniRequestObject>> {
-        made(&self.kept.request, self.py)
+        self.made(|kept| &kept.request)
     }
 
     fn session(&self) -> PyResult<&Bound<'py, SessionState>> {
-        made(&self.kept.session, self.py)
+        self.made(|kept| &kept.session)
     }
 
     fn response(&self) -> PyResult<&Bound<'py, ResponseObject>> {
-        made(&self.kept.response, self.py)
+        self.made(|kept| &kept.response)
+    }
+
+    /// One of the views, which are there while the call goes on.
+    fn made<T>(&self, which: impl FnOnce(&Kept) -> &Option<Py<T>>) -> PyResult<&Bound<'py, T>> {
+        let view = self.kept.as_deref().map(which).and_then(Option::as_ref);
+        Ok(view.ok_or_else(gone)?.bind(self.py))
     }
 
     /// Calls the function.
     pub(crate) fn invoke(&self, function: &Function) -> PyResult<Bound<'py, PyAny>> {
         let callable = function.callable.bind(self.py);
         let (request, session) = (self.request()?, self.session()?);
-        let spec = made(&self.kept.spec, self.py)?;
+        let spec = self.made(|kept| &kept.spec)?;
         match &self.metadata {
             Some(metadata) if self.has_response => {
                 callable.call1((request, self.response()?, session, metadata, spec))
@@ -246,7 +257,9 @@ impl<'py> Views<'py> {
             }
             _ => {
                 own.give_back(given);
-                self.kept.record = Some(own);
+                if let Some(kept) = &mut self.kept {
+                    kept.record = Some(own);
+                }
             }
         }
         Ok(())
@@ -289,7 +302,7 @@ static EMPTY: LazyLock<Session> = LazyLock::new(Session::default);
 /// However a call ends: what the hook kept shows nothing of this request to a later one.
 impl Drop for Views<'_> {
     fn drop(&mut self) {
-        let kept = &*self.kept;
+        let Some(kept) = self.kept.take() else { return };
         if let Some(request) = &kept.request {
             message::forget(request.bind(self.py).as_super());
         }
@@ -299,7 +312,7 @@ impl Drop for Views<'_> {
         if let (Some(response), true) = (&kept.response, self.has_response) {
             message::forget(response.bind(self.py).as_super());
         }
-        KEPT.set(Some(std::mem::take(&mut self.kept)));
+        KEPT.set(Some(kept));
     }
 }
 
@@ -322,11 +335,6 @@ where
     let made = classes::instance(py, class, message)?.into_bound(py);
     *kept = Some(made.cast_into::<T>()?.unbind());
     Ok(())
-}
-
-fn made<'a, 'py, T>(kept: &'a Option<Py<T>>, py: Python<'py>) -> PyResult<&'a Bound<'py, T>> {
-    let kept = kept.as_ref().ok_or_else(gone)?;
-    Ok(kept.bind(py))
 }
 
 fn session(session: Option<Box<Session>>, metadata: &StringMap) -> Message {

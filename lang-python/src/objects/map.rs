@@ -143,20 +143,21 @@ impl StringMapView {
     }
 
     /// Sets an entry, or removes it.
-    fn put(&mut self, key: String, value: Option<String>) -> PyResult<()> {
-        let is_there = self.find(&key)?.is_some();
+    fn put(&mut self, key: &str, value: Option<&str>) -> PyResult<()> {
         self.touched = true;
-        let reshaped = is_there != value.is_some();
-        self.reshaped = self.reshaped.wrapping_add(reshaped.into());
-        if let Content::Edited(headers) = &mut self.content {
-            headers.edit(key, value);
+        // Its keys were not asked for yet, so nobody goes through them.
+        if let Content::Edited(headers) = &mut self.content
+            && headers.edit(key, value)
+        {
             return Ok(());
         }
+        let key = self.key(key).into_owned();
         let map = self.map()?;
-        match value {
-            Some(value) => drop(map.insert(key, value)),
-            None => drop(map.shift_remove(&key)),
-        }
+        let (was_there, is_there) = match value {
+            Some(value) => (map.insert(key, value.to_owned()).is_some(), true),
+            None => (map.shift_remove(&key).is_some(), false),
+        };
+        self.reshaped = self.reshaped.wrapping_add((was_there != is_there).into());
         Ok(())
     }
 
@@ -168,15 +169,17 @@ impl StringMapView {
     }
 
     fn find(&self, key: &str) -> PyResult<Option<Cow<'_, str>>> {
+        if let Content::Edited(headers) = &self.content {
+            return Ok(headers.get(key));
+        }
         let key = &*self.key(key);
         match &self.content {
-            Content::Gone => Err(gone()),
+            Content::Gone | Content::Edited(_) => Err(gone()),
             Content::Own(map) => Ok(map.get(key).map(|value| Cow::Borrowed(value.as_str()))),
             Content::Spec(spec) => Ok(spec
                 .entries()
                 .find(|(name, _)| *name == key)
                 .map(|(_, value)| Cow::Borrowed(value))),
-            Content::Edited(headers) => Ok(headers.get(key)),
         }
     }
 }
@@ -187,27 +190,21 @@ impl StringMapView {
         if let Some(value) = self.find(&key)? {
             return Ok(PyString::new(py, &value));
         }
-        let key = self.key(&key).into_owned();
-        self.put(key, Some(String::new()))?;
+        self.put(&key, Some(""))?;
         Ok(PyString::new(py, ""))
     }
 
     fn __setitem__(&mut self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.touched = true;
-        let (key, value) = (convert::text(key)?, convert::text(value)?);
-        let key = match self.is_headers {
-            true => header_key(&key).into_owned(),
-            false => key,
-        };
-        self.put(key, Some(value))
+        let (key, value): (Key, Key) = (key.extract()?, value.extract()?);
+        self.put(&key, Some(&value))
     }
 
     fn __delitem__(&mut self, key: Key) -> PyResult<()> {
-        let own = self.key(&key).into_owned();
         self.touched = true;
-        match self.find(&own)? {
-            Some(_) => self.put(own, None),
-            None => Err(PyKeyError::new_err(key.to_string())),
+        match self.find(&key)?.is_some() {
+            true => self.put(&key, None),
+            false => Err(PyKeyError::new_err(key.to_string())),
         }
     }
 
@@ -274,8 +271,7 @@ impl StringMapView {
             return Err(PyValueError::new_err("the value of a map is not None"));
         }
         let value = convert::text(default)?;
-        let key = self.key(&key).into_owned();
-        self.reshaped()?.insert(key, value.clone());
+        self.put(&key, Some(&value))?;
         Ok(value)
     }
 

@@ -79,19 +79,14 @@ impl ResponseRecord {
         if headers.is_none() && multivalue_headers.is_none() {
             return self.restored();
         }
-        if let (Some(Form::Edits(edits)), None) = (&headers, &multivalue_headers) {
-            let mut response = self.restored();
-            if !edits.apply(&mut response.headers) {
-                let sent = response.header_views();
-                let edited = edits.clone().of(Arc::new(response.headers.clone()));
-                response.edited_headers = Some(ResponseHeaders {
-                    headers: edited.to_map(),
-                    ..sent
-                });
+        self.headers = match headers {
+            Some(Form::Edits(edits)) if multivalue_headers.is_none() && edits.are_fit() => {
+                let mut response = self.restored();
+                edits.apply(&mut response.headers);
+                return response;
             }
-            return response;
-        }
-        self.headers = headers;
+            other => other,
+        };
         self.multivalue_headers = multivalue_headers;
         let edited = ResponseHeaders {
             headers: self.whole(),
@@ -131,7 +126,7 @@ impl ResponseRecord {
     fn whole(&mut self) -> StringMap {
         match self.headers.take() {
             Some(Form::Whole(map)) => map,
-            Some(Form::Edits(edits)) => edits.of(self.shared()).to_map(),
+            Some(Form::Edits(edits)) => EditedHeaders::new(self.shared(), edits).to_map(),
             None => first_values(self.sent()),
         }
     }
@@ -227,8 +222,8 @@ impl Fields for ResponseRecord {
         }
         match self.headers.take() {
             Some(Form::Whole(map)) => Value::Map(map),
-            Some(Form::Edits(edits)) => Value::Edited(edits.of(self.shared())),
-            None => Value::Edited(EditedHeaders::new(self.shared())),
+            Some(Form::Edits(edits)) => Value::Edited(EditedHeaders::new(self.shared(), edits)),
+            None => Value::Edited(EditedHeaders::new(self.shared(), Edits::default())),
         }
     }
 

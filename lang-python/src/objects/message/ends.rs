@@ -22,7 +22,7 @@ pub(crate) fn reclaim(message: &Bound<'_, Message>) -> PyResult<Option<Record>> 
         };
     }
     let unused = std::mem::take(&mut this.spare);
-    let mut children = std::mem::replace(&mut this.children, unused);
+    let children = std::mem::replace(&mut this.children, unused);
     this.children.clear();
     drop(this);
     let py = message.py();
@@ -43,7 +43,7 @@ pub(crate) fn reclaim(message: &Bound<'_, Message>) -> PyResult<Option<Record>> 
             None
         }
     };
-    message.try_borrow_mut()?.spare.append(&mut children);
+    message.try_borrow_mut()?.spare = children;
     Ok(record)
 }
 
