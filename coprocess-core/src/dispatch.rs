@@ -41,6 +41,7 @@ impl<'a> DispatchFuture<'a> {
 impl Future for DispatchFuture<'_> {
     type Output = DispatchResult;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Ready(result) => Poll::Ready(result.take().expect("polled after completion")),

@@ -37,7 +37,7 @@ pub use host::{Host, LogLevel};
 pub use language::{CoProcessLanguage, InitContext};
 pub use object::{
     Header, HeaderEdit, HookType, Object, Request, Response, ResponseHeaders, ReturnOverrides,
-    Spec, StringMap,
+    Spec, StringMap, all_values, first_values,
 };
 pub use plugin::{Hook, Plugin, PluginSource, RemotePlugin, SourceKind};
 pub use registry::{LanguageRegistration, LanguageRegistry};

@@ -217,7 +217,9 @@ pub struct Response {
     /// The headers as the upstream sent them, or as the hook before left them.
     pub headers: HeaderMap,
     /// Set by a language when the hook looked at the headers in a way that may have
-    /// changed them; the gateway works out what did change.
+    /// changed them; the gateway works out what did change. A language that knows that
+    /// itself may change `headers` instead, but for the fields that are the gateway's own:
+    /// `Host`, `Content-Length` and `Transfer-Encoding`.
     pub edited_headers: Option<ResponseHeaders>,
     /// Edits of single headers, for as long as there are no `edited_headers`: see
     /// [`edit_header`](Self::edit_header).
@@ -356,7 +358,8 @@ fn text(bytes: &Bytes, raw_only: bool) -> &str {
     }
 }
 
-fn first_values(headers: &HeaderMap) -> StringMap {
+/// The first value of each header, under the names that plugins know.
+pub fn first_values(headers: &HeaderMap) -> StringMap {
     let mut first = StringMap::with_capacity(headers.keys_len());
     for name in headers.keys() {
         // `Index` is the first value of a name.
@@ -366,7 +369,8 @@ fn first_values(headers: &HeaderMap) -> StringMap {
     first
 }
 
-fn all_values(headers: &HeaderMap) -> Vec<Header> {
+/// All values of each header, under the names that plugins know.
+pub fn all_values(headers: &HeaderMap) -> Vec<Header> {
     let mut all: Vec<Header> = Vec::with_capacity(headers.keys_len());
     let mut last = None;
     // The values of one name come in a row.

@@ -25,7 +25,7 @@ use crate::main_thread;
 use crate::native::SOURCE;
 use crate::oneshot::Reply;
 use crate::plugin::PluginState;
-use crate::pool::{LaneKey, Pool};
+use crate::pool::{Expected, LaneKey, Pool};
 
 /// A plugin that swallows this many cuts in one run is disabled until it is loaded again.
 const MAX_SWALLOWED: u32 = 3;
@@ -49,8 +49,8 @@ pub(crate) fn cut_arrived() -> u32 {
 /// What is left of the time of this thread's run. Called from Python.
 pub(crate) fn time_left() -> Duration {
     CURRENT.with_borrow(|worker| {
-        let run = worker.as_ref().map(|worker| lock(&worker.run));
-        let ends = run.and_then(|run| run.as_ref().map(|run| run.ends));
+        let worker = worker.as_ref();
+        let ends = worker.and_then(|worker| Some(worker.current_run()?.ends));
         ends.map_or(Duration::ZERO, |ends| {
             ends.saturating_duration_since(Instant::now())
         })
@@ -68,7 +68,7 @@ pub(crate) fn spare(py: Python<'_>, time: Duration) {
 }
 
 /// What a run is about, for logs and errors.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Subject {
     pub(crate) plugin: Arc<PluginState>,
     pub(crate) name: Arc<str>,
@@ -79,15 +79,30 @@ pub(crate) struct Worker {
     /// Python's number for the thread.
     ident: c_long,
     slot: Slot,
-    run: Mutex<Option<Run>>,
+    /// The run in progress, or the last one.
+    run: Mutex<Run>,
     injected: AtomicBool,
     arrived: AtomicU32,
 }
 
-/// A run in progress.
+/// What begins a run.
+pub(crate) struct Start<'a> {
+    pub(crate) plugin: &'a Arc<PluginState>,
+    pub(crate) name: &'a Arc<str>,
+    pub(crate) now: Instant,
+    /// What is left of its limit.
+    pub(crate) left: Duration,
+    /// The limit that errors name.
+    pub(crate) whole: Duration,
+    pub(crate) pooled: Option<Pooled>,
+}
+
+/// A run.
 struct Run {
+    /// Its number in the slot; the first has 1.
     number: u64,
-    subject: Subject,
+    /// Absent before the first run.
+    subject: Option<Subject>,
     limit: Duration,
     ends: Instant,
     /// When it may be cut again.
@@ -103,7 +118,7 @@ pub(crate) struct Pooled {
     /// Absent for events, which nobody waits for.
     pub(crate) reply: Option<Reply>,
     pub(crate) lane: LaneKey,
-    pub(crate) brief: bool,
+    pub(crate) expected: Expected,
 }
 
 /// How a run ended.
@@ -112,8 +127,6 @@ pub(crate) struct Ended {
     pub(crate) cut: bool,
     /// So many exceptions were swallowed that the plugin cannot be trusted to end.
     pub(crate) stubborn: bool,
-    /// The request was answered and the thread counted as lost; it is back now.
-    pub(crate) written_off: bool,
 }
 
 /// Whether the interpreter lets others in while a run is past its limit.
@@ -137,27 +150,31 @@ pub(crate) struct Deadlines {
 
 // === impl Worker ===
 
+impl Subject {
+    fn is(&self, plugin: &Arc<PluginState>, name: &Arc<str>) -> bool {
+        Arc::ptr_eq(&self.name, name) && Arc::ptr_eq(&self.plugin, plugin)
+    }
+}
+
 impl Worker {
-    /// Begins a run. `limit` is what is left of `whole`, the limit that errors name.
-    pub(crate) fn begin(
-        &self,
-        limit: Duration,
-        whole: Duration,
-        subject: Subject,
-        pooled: Option<Pooled>,
-    ) {
+    /// Begins a run.
+    pub(crate) fn begin(&self, start: Start<'_>) {
         let mut run = lock(&self.run);
-        let number = self.slot.enter(limit);
-        *run = Some(Run {
-            number,
-            subject,
-            limit: whole,
-            ends: Instant::now() + limit,
-            spared: None,
-            pooled,
-            written_off: false,
-            told: false,
-        });
+        run.number = self.slot.enter(start.left);
+        run.limit = start.whole;
+        run.ends = start.now + start.left;
+        run.spared = None;
+        run.pooled = start.pooled;
+        run.written_off = false;
+        run.told = false;
+        // A thread runs the same hook many times in a row.
+        let known = run.subject.as_ref();
+        if !known.is_some_and(|known| known.is(start.plugin, start.name)) {
+            run.subject = Some(Subject {
+                plugin: Arc::clone(start.plugin),
+                name: Arc::clone(start.name),
+            });
+        }
     }
 
     /// Ends the run. An exception that was injected and has not arrived is taken back, so
@@ -165,25 +182,47 @@ impl Worker {
     /// only while the run is current.
     pub(crate) fn end(&self, py: Python<'_>) -> Ended {
         self.slot.leave();
-        let run = lock(&self.run).take();
-        let cut = self.injected.swap(false, Ordering::Relaxed);
+        // Only this thread and those that have the interpreter write these two.
+        let cut = self.injected.load(Ordering::Relaxed);
+        let arrived = self.arrived.load(Ordering::Relaxed);
         if cut {
-            interpreter::set_async_exception(py, self.ident, None);
+            self.take_back(py);
         }
-        let stubborn = self.arrived.swap(0, Ordering::Relaxed) >= MAX_SWALLOWED;
-        if cut && let Some(main) = main_thread::running() {
-            main.support.relent(py);
+        if arrived > 0 {
+            self.arrived.store(0, Ordering::Relaxed);
         }
         Ended {
             cut,
-            stubborn,
-            written_off: run.is_some_and(|run| run.written_off),
+            stubborn: arrived >= MAX_SWALLOWED,
         }
+    }
+
+    /// Ends what the pool knows of a run that has ended: whether the request was answered and
+    /// the thread counted as lost. It is back now.
+    pub(crate) fn was_written_off(&self) -> bool {
+        let mut run = lock(&self.run);
+        run.pooled = None;
+        run.written_off
+    }
+
+    #[cold]
+    fn take_back(&self, py: Python<'_>) {
+        self.injected.store(false, Ordering::Relaxed);
+        interpreter::set_async_exception(py, self.ident, None);
+        if let Some(main) = main_thread::running() {
+            main.support.relent(py);
+        }
+    }
+
+    /// The run in progress.
+    fn current_run(&self) -> Option<MutexGuard<'_, Run>> {
+        let run = lock(&self.run);
+        (self.slot.current() == Some(run.number)).then_some(run)
     }
 
     fn spare(&self, py: Python<'_>, time: Duration) {
         let now = Instant::now();
-        if let Some(run) = lock(&self.run).as_mut() {
+        if let Some(mut run) = self.current_run() {
             run.spared = Some(now + time);
             // What ends it now is its limit, even if nothing was injected.
             if now >= run.ends {
@@ -195,8 +234,7 @@ impl Worker {
     }
 
     fn is_spared(&self) -> bool {
-        let run = lock(&self.run);
-        let spared = run.as_ref().and_then(|run| run.spared);
+        let spared = self.current_run().and_then(|run| run.spared);
         spared.is_some_and(|end| Instant::now() < end)
     }
 
@@ -253,7 +291,16 @@ impl Deadlines {
         let worker = Arc::new(Worker {
             ident,
             slot: watchdog.slot(id),
-            run: Mutex::new(None),
+            run: Mutex::new(Run {
+                number: 0,
+                subject: None,
+                limit: Duration::ZERO,
+                ends: Instant::now(),
+                spared: None,
+                pooled: None,
+                written_off: false,
+                told: false,
+            }),
             injected: AtomicBool::new(false),
             arrived: AtomicU32::new(0),
         });
@@ -275,19 +322,22 @@ impl Deadlines {
             .get(&overrun.tag)
             .and_then(Weak::upgrade);
         let Some(worker) = worker else { return };
-        let mut guard = lock(&worker.run);
-        let Some(run) = guard.as_mut().filter(|run| run.number == overrun.run) else {
+        let Some(mut guard) = worker.current_run() else {
+            return;
+        };
+        let run = &mut *guard;
+        let Some(subject) = run.subject.clone().filter(|_| run.number == overrun.run) else {
             return;
         };
         // Before the pool forgets the run: between the two, callers would take the
         // interpreter for free.
         self.reaching.pending.store(true, Ordering::Relaxed);
         if overrun.times == 1 {
-            self.write_off(run);
+            self.write_off(run, &subject);
         }
-        self.tell_when_unreachable(run);
+        self.tell_when_unreachable(run, &subject);
         if worker.arrived.load(Ordering::Relaxed) >= MAX_SWALLOWED {
-            self.disable(&run.subject);
+            self.disable(&subject);
         }
         drop(guard);
         // The receiver lives as long as this value.
@@ -295,22 +345,22 @@ impl Deadlines {
     }
 
     /// Answers the request. The thread counts as lost until it comes back by itself.
-    fn write_off(&self, run: &mut Run) {
+    fn write_off(&self, run: &mut Run, subject: &Subject) {
         let Some(pooled) = &run.pooled else { return };
         if let Some(reply) = &pooled.reply {
             reply.send(Err(DispatchError::TimeLimit {
                 limit: run.limit,
                 detail: format!(
                     "; `{}` of plugin `{}` is being stopped",
-                    run.subject.name, run.subject.plugin.name
+                    subject.name, subject.plugin.name
                 ),
             }));
         }
         run.written_off = true;
-        self.pool.write_off(pooled.lane, pooled.brief);
+        self.pool.write_off(pooled.lane, pooled.expected);
     }
 
-    fn tell_when_unreachable(&self, run: &mut Run) {
+    fn tell_when_unreachable(&self, run: &mut Run, subject: &Subject) {
         let since = *lock(&self.reaching.since);
         let Some(waited) = since.map(|since| since.elapsed()) else {
             return;
@@ -319,7 +369,7 @@ impl Deadlines {
             return;
         }
         run.told = true;
-        let Subject { plugin, name } = &run.subject;
+        let Subject { plugin, name } = subject;
         let line = format!(
             "GIL held: native code has not let go of the interpreter for {} ms while `{name}` \
              of plugin `{}` is past its limit; all Python hooks wait",

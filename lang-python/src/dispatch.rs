@@ -11,14 +11,15 @@ use coprocess_core::{
 };
 use pyo3::prelude::*;
 
-use crate::deadline::{Deadlines, Ended, Pooled, Subject, Worker};
+use crate::deadline::{Deadlines, Ended, Pooled, Start, Subject, Worker};
 use crate::hook::{self, PyHook};
 use crate::interpreter;
 use crate::main_thread::{self, MainThread};
 use crate::native::{self, SOURCE};
 use crate::oneshot::oneshot;
 use crate::options::{Mode, Options};
-use crate::pool::{self, Job, Limits, Pool, Work};
+use crate::pool::{self, Expected, Job, Limits, Pool, Submitted, Work};
+use crate::views::Given;
 
 /// How long a hook may run in place because it has always been short. It holds up all
 /// requests of the thread, which must not last as long as those may that hold up only one.
@@ -86,8 +87,10 @@ impl Runtime {
         Ok(started)
     }
 
-    pub(crate) fn dispatch(&self, object: Object) -> DispatchFuture<'static> {
-        let Some(hook) = object.hook.get::<PyHook>() else {
+    pub(crate) fn dispatch(&self, mut object: Object) -> DispatchFuture<'static> {
+        let time_limit = object.time_limit;
+        let (hook, given) = Given::of(&mut object);
+        let Some(hook) = hook.get::<PyHook>() else {
             return refused(DispatchError::Unavailable(format!(
                 "hook `{}` was not loaded by this language",
                 object.hook_name
@@ -96,14 +99,17 @@ impl Runtime {
         if let Some(reason) = hook.plugin().disabled() {
             return refused(DispatchError::Disabled(reason.to_owned()));
         }
-        let hook = hook.clone();
-        if self.runs_in_place(&hook) {
+        if self.runs_in_place(hook) {
             let limit = match self.options.mode {
-                Mode::Auto => object.time_limit.min(IN_PLACE_LIMIT),
-                Mode::Inline | Mode::Thread => object.time_limit,
+                Mode::Auto => time_limit.min(IN_PLACE_LIMIT),
+                Mode::Inline | Mode::Thread => time_limit,
             };
-            return DispatchFuture::ready(self.run_in_place(&hook, object, limit));
+            return match self.run_in_place(hook, given, limit) {
+                Ok(()) => DispatchFuture::ready(Ok(object)),
+                Err(error) => refused(error),
+            };
         }
+        let hook = hook.clone();
         self.run_on_thread(hook, object)
     }
 
@@ -146,12 +152,12 @@ impl Runtime {
         let job = Job {
             limit: object.time_limit,
             queued: Instant::now(),
-            brief: hook.stats().is_brief(),
+            expected: hook.expected(),
             work: Work::Hook {
                 object: Box::new(object),
                 reply,
             },
-            hook,
+            hook: Submitted::new(hook),
         };
         match self.pool.submit(job) {
             Ok(()) => DispatchFuture::pending(answer),
@@ -162,14 +168,21 @@ impl Runtime {
     fn run_in_place(
         &self,
         hook: &PyHook,
-        object: Object,
+        given: Given<'_>,
         limit: Duration,
-    ) -> Result<Object, DispatchError> {
+    ) -> Result<(), DispatchError> {
         let worker = self.worker_in_place()?;
         let running = hook.stats().start();
         let outcome = Python::attach(|py| {
-            worker.begin(limit, limit, subject(hook), None);
-            let outcome = hook::run_hook(py, &self.main.support, hook, object);
+            worker.begin(Start {
+                plugin: hook.plugin(),
+                name: hook.name(),
+                now: running.began(),
+                left: limit,
+                whole: limit,
+                pooled: None,
+            });
+            let outcome = hook::run_hook(py, &self.main.support, hook, given);
             let ended = worker.end(py);
             self.disable_if_stubborn(hook, &ended);
             cut_outcome(outcome, ended.cut, limit)
@@ -207,10 +220,10 @@ impl Runtime {
             return self.host.log(LogLevel::Error, SOURCE, &line);
         };
         let job = Job {
-            hook: hook.clone(),
+            hook: Submitted::new(hook.clone()),
             limit: event.time_limit,
             queued: Instant::now(),
-            brief: false,
+            expected: Expected::new(false, false),
             work: Work::Event(Box::new(event)),
         };
         if let Err(error) = self.pool.submit(job) {
@@ -266,32 +279,45 @@ impl Runtime {
     }
 
     fn run_job(&self, py: Python<'_>, worker: &Worker, job: Job) {
-        let (lane, brief) = (job.lane(), job.brief);
+        let (lane, expected) = (job.lane(), job.expected);
         let left = job.limit.saturating_sub(job.queued.elapsed());
-        let pooled = |reply| Some(Pooled { reply, lane, brief });
+        let pooled = |reply| {
+            Some(Pooled {
+                reply,
+                lane,
+                expected,
+            })
+        };
         let written_off = match job.work {
-            Work::Hook { object, reply } if reply.is_awaited() => {
+            Work::Hook { mut object, reply } if reply.is_awaited() => {
                 let running = job.hook.stats().start();
-                let answer = pooled(Some(reply.clone()));
-                worker.begin(left, job.limit, subject(&job.hook), answer);
-                let outcome = hook::run_hook(py, &self.main.support, &job.hook, *object);
+                worker.begin(Start {
+                    plugin: job.hook.plugin(),
+                    name: job.hook.name(),
+                    now: running.began(),
+                    left,
+                    whole: job.limit,
+                    pooled: pooled(Some(reply.clone())),
+                });
+                let (_, given) = Given::of(&mut object);
+                let outcome = hook::run_hook(py, &self.main.support, &job.hook, given);
                 let ended = worker.end(py);
+                let written_off = worker.was_written_off();
                 running.ended();
                 self.disable_if_stubborn(&job.hook, &ended);
                 self.log_cut(&job.hook, &outcome, ended.cut);
-                reply.send(cut_outcome(outcome, ended.cut, job.limit));
-                ended.written_off
+                let outcome = cut_outcome(outcome, ended.cut, job.limit);
+                reply.send(outcome.map(|()| object));
+                written_off
             }
             // The caller has given up meanwhile.
             Work::Hook { .. } => false,
-            Work::Event(event) => {
-                let ended = self.run_event(py, worker, &job.hook, &event, pooled(None));
-                ended.written_off
-            }
+            Work::Event(event) => self.run_event(py, worker, &job.hook, &event, pooled(None)),
         };
-        self.pool.finished(lane, brief, written_off);
+        self.pool.finished(lane, expected, written_off);
     }
 
+    /// Runs an event handler; whether its thread was counted as lost meanwhile.
     fn run_event(
         &self,
         py: Python<'_>,
@@ -299,14 +325,22 @@ impl Runtime {
         hook: &PyHook,
         event: &Event,
         pooled: Option<Pooled>,
-    ) -> Ended {
+    ) -> bool {
         let limit = event.time_limit;
-        worker.begin(limit, limit, subject(hook), pooled);
+        worker.begin(Start {
+            plugin: hook.plugin(),
+            name: hook.name(),
+            now: Instant::now(),
+            left: limit,
+            whole: limit,
+            pooled,
+        });
         let done = match hook.plugin().disabled() {
             Some(reason) => Err(format!("plugin is disabled until reload: {reason}")),
             None => hook::run_event(py, &self.main.support, hook, &event.payload),
         };
         let ended = worker.end(py);
+        let written_off = worker.was_written_off();
         self.disable_if_stubborn(hook, &ended);
         if let Err(message) = done {
             let cut = if ended.cut {
@@ -317,7 +351,7 @@ impl Runtime {
             let line = format!("{}: {cut}{message}", about(event));
             self.host.log(LogLevel::Error, SOURCE, &line);
         }
-        ended
+        written_off
     }
 
     fn disable_if_stubborn(&self, hook: &PyHook, ended: &Ended) {
@@ -328,7 +362,7 @@ impl Runtime {
 
     /// The request was answered when the limit passed; where the hook was is known only
     /// now.
-    fn log_cut(&self, hook: &PyHook, outcome: &Result<Object, DispatchError>, cut: bool) {
+    fn log_cut(&self, hook: &PyHook, outcome: &Result<(), DispatchError>, cut: bool) {
         if cut && let Err(DispatchError::Raised { message }) = outcome {
             let line = format!(
                 "hook `{}` of plugin `{}` was stopped: {message}",
@@ -345,6 +379,7 @@ fn about(event: &Event) -> String {
     format!("event handler `{name}` of API `{api}`")
 }
 
+#[cold]
 fn refused(error: DispatchError) -> DispatchFuture<'static> {
     DispatchFuture::ready(Err(error))
 }
@@ -358,10 +393,10 @@ fn subject(hook: &PyHook) -> Subject {
 
 /// What a run that was cut comes to: the limit, with the place where it was.
 fn cut_outcome(
-    outcome: Result<Object, DispatchError>,
+    outcome: Result<(), DispatchError>,
     cut: bool,
     limit: Duration,
-) -> Result<Object, DispatchError> {
+) -> Result<(), DispatchError> {
     match outcome {
         Err(DispatchError::Raised { message }) if cut => Err(DispatchError::TimeLimit {
             limit,

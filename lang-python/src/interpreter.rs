@@ -1,6 +1,6 @@
 #![allow(
     unsafe_code,
-    reason = "PyConfig, kept thread states, injected exceptions"
+    reason = "PyConfig, kept thread states, injected exceptions, reference counts"
 )]
 //! What can be said to CPython in C only. Everything unsafe in this crate is here.
 
@@ -106,6 +106,13 @@ pub(crate) fn set_async_exception(
     unsafe {
         ffi::PyThreadState_SetAsyncExc(ident, pointer);
     }
+}
+
+/// Whether anybody but the caller has the object.
+pub(crate) fn is_shared(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the pointer is to an object that lives, and reading its count needs the
+    // interpreter's lock, which the reference proves.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) != 1 }
 }
 
 /// The size of the calling thread's stack in bytes; nothing when the system does not tell.

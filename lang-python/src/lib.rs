@@ -22,6 +22,7 @@ mod plugin;
 mod pool;
 mod stats;
 mod support;
+mod views;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

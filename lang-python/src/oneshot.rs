@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use coprocess_core::{DispatchError, Object};
 
-type Outcome = Result<Object, DispatchError>;
+/// What a call came to. The object stays where it is on its way between threads.
+pub(crate) type Outcome = Result<Box<Object>, DispatchError>;
 
 /// Makes the two ends.
 pub(crate) fn oneshot() -> (Reply, Answer) {
@@ -18,7 +19,7 @@ pub(crate) fn oneshot() -> (Reply, Answer) {
 
 enum State {
     Waiting(Option<Waker>),
-    Answered(Box<Outcome>),
+    Answered(Outcome),
     /// The answer was taken, or nobody waits for it any more.
     Closed,
 }
@@ -37,7 +38,7 @@ impl Reply {
         if !matches!(*state, State::Waiting(_)) {
             return;
         }
-        let before = mem::replace(&mut *state, State::Answered(Box::new(outcome)));
+        let before = mem::replace(&mut *state, State::Answered(outcome));
         drop(state);
         if let State::Waiting(Some(waker)) = before {
             waker.wake();
@@ -51,9 +52,9 @@ impl Reply {
 }
 
 impl Future for Answer {
-    type Output = Outcome;
+    type Output = Result<Object, DispatchError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = lock(&self.0);
         match &mut *state {
             State::Waiting(waker) => {
@@ -64,7 +65,7 @@ impl Future for Answer {
                 Poll::Pending
             }
             State::Answered(_) => match mem::replace(&mut *state, State::Closed) {
-                State::Answered(outcome) => Poll::Ready(*outcome),
+                State::Answered(outcome) => Poll::Ready(outcome.map(|object| *object)),
                 _ => unreachable!("matched above"),
             },
             State::Closed => Poll::Ready(Err(DispatchError::Unavailable(
@@ -92,7 +93,7 @@ mod tests {
         Err(DispatchError::Unavailable(text.to_owned()))
     }
 
-    fn poll(answer: &mut Answer) -> Poll<Outcome> {
+    fn poll(answer: &mut Answer) -> Poll<Result<Object, DispatchError>> {
         Pin::new(answer).poll(&mut Context::from_waker(Waker::noop()))
     }
 

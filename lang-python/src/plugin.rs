@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coprocess_core::{Hook, HookType, LoadError, Plugin, PluginSource, SourceKind};
 use pyo3::prelude::*;
 
-use crate::deadline::{Deadlines, Subject, Worker};
+use crate::deadline::{Deadlines, Start, Worker};
 use crate::hook::PyHook;
 use crate::main_thread::MainThread;
 use crate::pool::{Pool, Risk};
@@ -296,12 +296,15 @@ impl Load {
         path: &Path,
     ) -> Result<Vec<Function>, LoadError> {
         let file = path.display().to_string();
-        let subject = Subject {
-            plugin: Arc::clone(&self.state),
-            name: format!("import of {file}").into(),
-        };
         let support = &self.main.support;
-        worker.begin(self.limit, self.limit, subject, None);
+        worker.begin(Start {
+            plugin: &self.state,
+            name: &format!("import of {file}").into(),
+            now: Instant::now(),
+            left: self.limit,
+            whole: self.limit,
+            pooled: None,
+        });
         // All of it runs code of the plugin, which may not end: looking at its objects
         // does, and making a text of its error.
         let found = generation

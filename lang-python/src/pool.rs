@@ -3,18 +3,21 @@
 //! Each plugin has a lane: so many calls at the same time, so many waiting. A call that
 //! blocks holds its thread, so another thread is started when there is work and nobody to
 //! do it. Hooks known to be brief are the exception: the thread that runs one will be back
-//! in a moment, and waking another would only make two contend for the interpreter. A
-//! monitor looks every few milliseconds whether that hope was wrong.
+//! in a moment, and waking another would only make two contend for the interpreter. So are
+//! hooks that only compute: two threads do not compute faster than one, as only one has the
+//! interpreter. A monitor looks every few milliseconds whether that hope was wrong.
 
-use std::collections::{HashMap, VecDeque};
+mod job;
+mod state;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use coprocess_core::{DispatchError, Event, Object};
+use coprocess_core::DispatchError;
 
-use crate::hook::PyHook;
-use crate::oneshot::Reply;
+pub(crate) use job::{Expected, Job, LaneKey, Submitted, Work};
+use state::State;
 
 /// Python recurses on the C stack in places; the system gives memory as it is used.
 pub(crate) const STACK_SIZE: usize = 8 << 20;
@@ -36,30 +39,6 @@ const MONITOR: Duration = Duration::from_millis(2);
 /// How long no thread is asked for after the system refused one: the log gets a line each
 /// time.
 const START_AGAIN: Duration = Duration::from_millis(250);
-
-/// A call, or an event, for one plugin.
-pub(crate) struct Job {
-    pub(crate) hook: PyHook,
-    pub(crate) work: Work,
-    pub(crate) limit: Duration,
-    pub(crate) queued: Instant,
-    /// The hook is known to be brief.
-    pub(crate) brief: bool,
-}
-
-/// What a job asks for.
-pub(crate) enum Work {
-    Hook { object: Box<Object>, reply: Reply },
-    Event(Box<Event>),
-}
-
-/// A plugin's calls and its events wait in different lanes, so that a flood of one does not
-/// refuse the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct LaneKey {
-    plugin: u64,
-    is_event: bool,
-}
 
 /// Work outside of the pool that may keep the interpreter for long; while it lives, hooks
 /// do not run in place.
@@ -111,30 +90,6 @@ pub(crate) struct Pool {
     /// Starts a thread that calls [`Pool::take`] until that gives nothing; says whether it
     /// could.
     start_thread: Box<dyn Fn() -> bool + Send + Sync>,
-}
-
-#[derive(Default)]
-struct State {
-    ready: VecDeque<Job>,
-    lanes: HashMap<LaneKey, Lane>,
-    /// Threads that take jobs; those written off are not among them.
-    threads: usize,
-    idle: usize,
-    /// Idle threads that were woken and have not arrived yet.
-    waking: usize,
-    brief: usize,
-    stuck: usize,
-    /// When a thread may be asked for again.
-    start_again: Option<Instant>,
-    monitor_asleep: bool,
-    closed: bool,
-}
-
-#[derive(Default)]
-struct Lane {
-    active: usize,
-    stuck: usize,
-    waiting: VecDeque<Job>,
 }
 
 impl Pool {
@@ -197,16 +152,17 @@ impl Pool {
     /// A job that is there already.
     pub(crate) fn try_take(&self) -> Option<Job> {
         let state = self.lock();
-        self.pop(state)
+        self.pop(state).ok()
     }
 
     /// Waits for a job; nothing when the thread is to end.
     pub(crate) fn take(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            if !state.ready.is_empty() {
-                return self.pop(state);
-            }
+            state = match self.pop(state) {
+                Ok(job) => return Some(job),
+                Err(state) => state,
+            };
             if state.closed {
                 state.threads -= 1;
                 return None;
@@ -221,7 +177,7 @@ impl Pool {
             // Also after a time-out: a wake-up may have come at that moment. Counting too
             // few wakes one thread too many, counting too many would lose a job.
             state.waking = state.waking.saturating_sub(1);
-            if timeout.timed_out() && state.ready.is_empty() && state.threads > WARM {
+            if timeout.timed_out() && state.next().is_none() && state.threads > WARM {
                 state.threads -= 1;
                 return None;
             }
@@ -229,13 +185,13 @@ impl Pool {
     }
 
     /// The job that `take` gave is done.
-    pub(crate) fn finished(&self, key: LaneKey, brief: bool, written_off: bool) {
+    pub(crate) fn finished(&self, key: LaneKey, expected: Expected, written_off: bool) {
         let mut state = self.lock();
         if written_off {
             state.stuck -= 1;
             state.threads += 1;
         } else {
-            self.run_ends(&mut state, brief);
+            self.run_ends(&mut state, expected);
         }
         let lane = state.lanes.entry(key).or_default();
         if written_off {
@@ -248,11 +204,11 @@ impl Pool {
 
     /// A thread is held by a call that has passed its limit: it counts as lost until the
     /// call ends, and another thread may take its place.
-    pub(crate) fn write_off(&self, key: LaneKey, brief: bool) {
+    pub(crate) fn write_off(&self, key: LaneKey, expected: Expected) {
         let mut state = self.lock();
         state.threads -= 1;
         state.stuck += 1;
-        self.run_ends(&mut state, brief);
+        self.run_ends(&mut state, expected);
         let lane = state.lanes.entry(key).or_default();
         lane.active -= 1;
         lane.stuck += 1;
@@ -273,6 +229,7 @@ impl Pool {
     /// passed while they waited, and sees that calls which wait get a thread.
     pub(crate) fn watch(&self) {
         let mut state = self.lock();
+        let mut taken = state.taken;
         while !state.closed {
             let quiet =
                 state.ready.is_empty() && state.lanes.values().all(|lane| lane.waiting.is_empty());
@@ -288,11 +245,14 @@ impl Pool {
             for lane in lanes {
                 self.promote(&mut state, lane);
             }
-            let stalled = state
-                .ready
-                .front()
-                .is_some_and(|job| job.queued.elapsed() > MONITOR);
-            if stalled {
+            // Jobs that are taken one after the other come as fast as the interpreter does
+            // them; another thread would only make them wait for each other.
+            let goes_on = std::mem::replace(&mut taken, state.taken) != state.taken;
+            if state.is_overdue() && !(goes_on && state.all_compute()) {
+                if !goes_on {
+                    state.epoch += 1;
+                    state.computing = 0;
+                }
                 self.rouse(state, true);
             } else {
                 drop(state);
@@ -306,24 +266,35 @@ impl Pool {
         }
     }
 
-    fn pop(&self, mut state: MutexGuard<'_, State>) -> Option<Job> {
-        let job = state.ready.pop_front()?;
-        if job.brief {
-            state.brief += 1;
-        } else {
+    /// Takes the next job, or gives the state back.
+    fn pop<'a>(&self, mut state: MutexGuard<'a, State>) -> Result<Job, MutexGuard<'a, State>> {
+        let next = state.next().and_then(|at| state.ready.remove(at));
+        let Some(mut job) = next else {
+            return Err(state);
+        };
+        let expected = &mut job.expected;
+        expected.epoch = state.epoch;
+        state.taken += 1;
+        state.runs += 1;
+        state.brief += usize::from(expected.brief);
+        state.computing += usize::from(expected.computes);
+        if !expected.brief {
             self.risky.fetch_add(1, Ordering::Relaxed);
         }
         // Who relied on this thread coming back soon must not do so any longer.
-        if !job.brief && !state.ready.is_empty() {
+        if !expected.brief && !expected.computes && !state.ready.is_empty() {
             self.rouse(state, true);
         }
-        Some(job)
+        Ok(job)
     }
 
-    fn run_ends(&self, state: &mut State, brief: bool) {
-        if brief {
-            state.brief -= 1;
-        } else {
+    fn run_ends(&self, state: &mut State, expected: Expected) {
+        state.runs -= 1;
+        state.brief -= usize::from(expected.brief);
+        if expected.epoch == state.epoch {
+            state.computing -= usize::from(expected.computes);
+        }
+        if !expected.brief {
             self.risky.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -348,13 +319,13 @@ impl Pool {
         }
     }
 
-    /// Sees that a thread comes for what is ready: one that runs a brief hook and is not to
-    /// be doubted, one that sleeps, or a new one.
+    /// Sees that a thread comes for what is ready: one that is expected back and is not to be
+    /// doubted, one that sleeps, or a new one.
     fn rouse(&self, mut state: MutexGuard<'_, State>, doubt: bool) {
-        if state.ready.is_empty() || state.waking >= state.ready.len() {
+        if state.coming() >= state.ready.len() {
             return;
         }
-        if state.brief > 0 && !doubt {
+        if !doubt && state.expects_a_thread() {
             self.wake_monitor(&mut state);
         } else if state.idle > state.waking {
             state.waking += 1;
@@ -390,68 +361,6 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Lane {
-    /// Whether another call of this lane may take a thread, which it may not give back. A
-    /// lane that has lost none may, however many others have lost.
-    fn may_lose_threads(&self, limits: Limits, all_stuck: usize) -> bool {
-        self.stuck < limits.concurrency && (self.stuck == 0 || all_stuck < limits.stuck)
-    }
-}
-
-impl State {
-    /// Takes out the jobs whose limit has passed, or that nobody waits for any more.
-    fn expired(&mut self) -> Vec<Job> {
-        let mut expired = Vec::new();
-        let ready = std::mem::take(&mut self.ready);
-        for job in ready {
-            if job.is_expired() {
-                if let Some(lane) = self.lanes.get_mut(&job.lane()) {
-                    lane.active -= 1;
-                }
-                expired.push(job);
-            } else {
-                self.ready.push_back(job);
-            }
-        }
-        for lane in self.lanes.values_mut() {
-            let waiting = std::mem::take(&mut lane.waiting);
-            let (gone, kept) = waiting.into_iter().partition(Job::is_expired);
-            lane.waiting = kept;
-            expired.extend::<VecDeque<Job>>(gone);
-        }
-        expired
-    }
-}
-
-impl Job {
-    pub(crate) fn lane(&self) -> LaneKey {
-        LaneKey {
-            plugin: self.hook.plugin().id,
-            is_event: matches!(self.work, Work::Event(_)),
-        }
-    }
-
-    fn is_expired(&self) -> bool {
-        match &self.work {
-            Work::Hook { reply, .. } => self.queued.elapsed() >= self.limit || !reply.is_awaited(),
-            Work::Event(_) => false,
-        }
-    }
-
-    fn expire(self) {
-        if let Work::Hook { reply, .. } = self.work {
-            reply.send(Err(DispatchError::TimeLimit {
-                limit: self.limit,
-                detail: format!(
-                    "; `{}` of plugin `{}` was never started: all its threads are busy",
-                    self.hook.name(),
-                    self.hook.plugin().name
-                ),
-            }));
-        }
     }
 }
 

@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 
 use crate::interpreter::{ThreadUsage, thread_usage};
 
-/// A call below this is short.
-const SHORT: Duration = Duration::from_micros(200);
+/// A call below this is short. Taking a hook to another thread and back costs some 10 us of
+/// processor time, which is little beside one that takes longer than this, while the other
+/// requests of the caller's thread wait all the longer for one in place.
+const SHORT: Duration = Duration::from_micros(500);
 
 /// A call above this blocks or computes; it alone ends running in place.
 const LONG: Duration = Duration::from_millis(10);
@@ -58,6 +60,8 @@ pub(crate) struct Stats {
     /// Short calls that are asked for.
     proof: AtomicU32,
     strikes: AtomicU32,
+    /// Calls that wait for a thread or run on one.
+    elsewhere: AtomicU32,
 }
 
 impl Default for Stats {
@@ -67,6 +71,7 @@ impl Default for Stats {
             short: AtomicU32::new(0),
             proof: AtomicU32::new(PROOF),
             strikes: AtomicU32::new(0),
+            elsewhere: AtomicU32::new(0),
         }
     }
 }
@@ -82,15 +87,29 @@ impl Stats {
         self.is_proved() || self.short.load(Relaxed) >= BRIEF
     }
 
+    /// Counts a call that is handed to a thread.
+    pub(crate) fn leaves(&self) {
+        self.elsewhere.fetch_add(1, Relaxed);
+    }
+
+    /// A call that was handed to a thread is done.
+    pub(crate) fn is_back(&self) {
+        self.elsewhere.fetch_sub(1, Relaxed);
+    }
+
     /// Begins to measure a call, on the thread that runs it.
     pub(crate) fn start(&self) -> Running<'_> {
+        // The first calls in place wait for the last ones that are not: that says nothing
+        // of either.
+        let overlaps = self.is_proved() && self.elsewhere.load(Relaxed) > 0;
         Running {
             stats: self,
-            before: if !self.is_proved() || Crowd::next_call() {
+            before: if overlaps || !self.is_proved() || Crowd::next_call() {
                 thread_usage()
             } else {
                 None
             },
+            overlaps,
             began: Instant::now(),
         }
     }
@@ -147,10 +166,17 @@ impl Stats {
 pub(crate) struct Running<'a> {
     stats: &'a Stats,
     before: Option<ThreadUsage>,
+    /// Other calls of the hook, on threads, may have the interpreter.
+    overlaps: bool,
     began: Instant,
 }
 
 impl Running<'_> {
+    /// When it began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Counts the call, on the thread that ran it.
     pub(crate) fn ended(self) {
         let elapsed = self.began.elapsed();
@@ -162,8 +188,12 @@ impl Running<'_> {
         };
         let last = Crowd::look(after);
         if let Some(before) = self.before {
-            let own = own_time(before, after).map_or(elapsed, |own| own.min(elapsed));
-            self.stats.record(own);
+            let own = match self.overlaps {
+                true => Some(after.busy.saturating_sub(before.busy)),
+                false => own_time(before, after),
+            };
+            self.stats
+                .record(own.map_or(elapsed, |own| own.min(elapsed)));
         } else if after.preemptions != last.preemptions {
             // How much of it was the hook will be known next time. More than the thread has
             // done since the last look it was not.
@@ -274,6 +304,7 @@ mod tests {
         let running = Running {
             stats: &stats,
             before: thread_usage(),
+            overlaps: false,
             began: Instant::now(),
         };
         std::thread::sleep(LONG);

@@ -32,13 +32,7 @@ pub(crate) fn scalar(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
 /// A part with parts of its own as a Python object.
 pub(crate) fn child(py: Python<'_>, kind: Kind, value: Value) -> PyResult<Py<PyAny>> {
     Ok(match value {
-        Value::Map(map) => {
-            let view = match kind {
-                Kind::Headers => StringMapView::of_headers(map),
-                _ => StringMapView::new(map),
-            };
-            Py::new(py, view)?.into_any()
-        }
+        Value::Map(_) | Value::Edited(_) => Py::new(py, map_view(kind, value))?.into_any(),
         Value::Strings(items) => {
             Py::new(py, RepeatedScalar::new(Scalars::Texts(items)))?.into_any()
         }
@@ -64,10 +58,42 @@ pub(crate) fn child(py: Python<'_>, kind: Kind, value: Value) -> PyResult<Py<PyA
     })
 }
 
+/// A part as the Python object that was emptied before, where that can hold something else.
+pub(crate) fn renewed(spare: Bound<'_, PyAny>, kind: Kind, value: Value) -> PyResult<Py<PyAny>> {
+    let py = spare.py();
+    match value {
+        Value::Map(_) | Value::Edited(_) => {
+            let view = spare.cast_into::<StringMapView>()?;
+            view.try_borrow_mut()?.renew(map_view(kind, value));
+            Ok(view.into_any().unbind())
+        }
+        Value::Message(record, present) => {
+            let message = spare.cast_into::<Message>()?;
+            let other = Message::part(record, present);
+            message.try_borrow_mut()?.renew(other);
+            Ok(message.into_any().unbind())
+        }
+        value => child(py, kind, value),
+    }
+}
+
+fn map_view(kind: Kind, value: Value) -> StringMapView {
+    match (value, kind) {
+        (Value::Edited(headers), _) => StringMapView::of_edited(headers),
+        (Value::Map(map), Kind::Headers) => StringMapView::of_headers(map),
+        (Value::Map(map), _) => StringMapView::new(map),
+        _ => unreachable!("only maps get here"),
+    }
+}
+
 /// The content of a part that is a Python object: a copy when `keep`, else taken out.
 pub(crate) fn content(child: &Bound<'_, PyAny>, keep: bool) -> PyResult<Value> {
     if let Ok(map) = child.cast::<StringMapView>() {
-        return Ok(Value::Map(map.try_borrow_mut()?.content(keep)?));
+        let mut map = map.try_borrow_mut()?;
+        return match keep {
+            true => map.content(true).map(Value::Map),
+            false => map.take_out(),
+        };
     }
     if let Ok(list) = child.cast::<RepeatedScalar>() {
         return Ok(match list.try_borrow_mut()?.content(keep)? {
@@ -98,6 +124,7 @@ pub(crate) fn merge_child(child: &Bound<'_, PyAny>, value: Value) -> PyResult<()
             let view = child.cast::<StringMapView>()?;
             view.try_borrow_mut()?.merge(map)?;
         }
+        Value::Edited(headers) => merge_child(child, Value::Map(headers.to_map()))?,
         Value::Strings(items) => {
             let list = child.cast::<RepeatedScalar>()?;
             list.try_borrow_mut()?.extend(Scalars::Texts(items))?;

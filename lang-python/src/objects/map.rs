@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use coprocess_core::{Spec, StringMap, canonical_name};
-use http::HeaderName;
+use coprocess_core::{Spec, StringMap};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyList};
+use pyo3::types::{PyDict, PyIterator, PyList, PyString};
 
 use super::convert::Key;
+use super::headers::{EditedHeaders, header_key};
 use super::message_map::MessageMap;
+use super::record::Value;
 use super::{convert, gone};
 
 /// `map<string, string>`: a key that is missing reads as empty text, and is there then.
@@ -31,6 +32,8 @@ enum Content {
     Own(StringMap),
     /// The API's spec, shared by all calls until this one changes it.
     Spec(Arc<Spec>),
+    /// Headers, until somebody wants all of them.
+    Edited(EditedHeaders),
 }
 
 impl StringMapView {
@@ -40,6 +43,10 @@ impl StringMapView {
 
     pub(crate) fn of_headers(map: StringMap) -> Self {
         Self::with(Content::Own(map), true)
+    }
+
+    pub(crate) fn of_edited(headers: EditedHeaders) -> Self {
+        Self::with(Content::Edited(headers), true)
     }
 
     pub(crate) fn of_spec(spec: Arc<Spec>) -> Self {
@@ -53,6 +60,16 @@ impl StringMapView {
             touched: false,
             reshaped: 0,
         }
+    }
+
+    /// Holds something else, after it was emptied.
+    pub(crate) fn renew(&mut self, other: Self) {
+        *self = other;
+    }
+
+    /// Whether it shows that spec, as it is.
+    pub(crate) fn is_spec(&self, spec: &Arc<Spec>) -> bool {
+        matches!(&self.content, Content::Spec(own) if Arc::ptr_eq(own, spec)) && !self.touched
     }
 
     pub(crate) fn touched(&self) -> bool {
@@ -70,17 +87,18 @@ impl StringMapView {
 
     /// The map as one of its own, to be changed.
     pub(crate) fn map(&mut self) -> PyResult<&mut StringMap> {
-        if let Content::Spec(spec) = &self.content {
-            let entries = spec.entries();
-            self.content = Content::Own(
-                entries
-                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                    .collect(),
-            );
+        match &self.content {
+            Content::Spec(spec) => {
+                let entries = spec.entries();
+                let owned = entries.map(|(key, value)| (key.to_owned(), value.to_owned()));
+                self.content = Content::Own(owned.collect());
+            }
+            Content::Edited(headers) => self.content = Content::Own(headers.to_map()),
+            Content::Gone | Content::Own(_) => {}
         }
         match &mut self.content {
             Content::Own(map) => Ok(map),
-            Content::Gone | Content::Spec(_) => Err(gone()),
+            _ => Err(gone()),
         }
     }
 
@@ -97,8 +115,7 @@ impl StringMapView {
     }
 
     pub(crate) fn merge(&mut self, entries: StringMap) -> PyResult<()> {
-        self.reshaped = self.reshaped.wrapping_add(1);
-        self.map()?.extend(entries);
+        self.reshaped()?.extend(entries);
         Ok(())
     }
 
@@ -113,6 +130,37 @@ impl StringMapView {
         Ok(map)
     }
 
+    /// Takes the entries out in the form that they have; the view is empty afterwards.
+    pub(crate) fn take_out(&mut self) -> PyResult<Value> {
+        match std::mem::replace(&mut self.content, Content::Gone) {
+            Content::Edited(headers) => Ok(Value::Edited(headers)),
+            Content::Own(map) => Ok(Value::Map(map)),
+            before => {
+                self.content = before;
+                self.content(false).map(Value::Map)
+            }
+        }
+    }
+
+    /// Sets an entry, or removes it.
+    fn put(&mut self, key: &str, value: Option<&str>) -> PyResult<()> {
+        self.touched = true;
+        // Its keys were not asked for yet, so nobody goes through them.
+        if let Content::Edited(headers) = &mut self.content
+            && headers.edit(key, value)
+        {
+            return Ok(());
+        }
+        let key = self.key(key).into_owned();
+        let map = self.map()?;
+        let (was_there, is_there) = match value {
+            Some(value) => (map.insert(key, value.to_owned()).is_some(), true),
+            None => (map.shift_remove(&key).is_some(), false),
+        };
+        self.reshaped = self.reshaped.wrapping_add((was_there != is_there).into());
+        Ok(())
+    }
+
     fn alive(&self) -> PyResult<()> {
         match self.content {
             Content::Gone => Err(gone()),
@@ -120,44 +168,43 @@ impl StringMapView {
         }
     }
 
-    fn find(&self, key: &str) -> PyResult<Option<&str>> {
+    fn find(&self, key: &str) -> PyResult<Option<Cow<'_, str>>> {
+        if let Content::Edited(headers) = &self.content {
+            return Ok(headers.get(key));
+        }
         let key = &*self.key(key);
         match &self.content {
-            Content::Gone => Err(gone()),
-            Content::Own(map) => Ok(map.get(key).map(String::as_str)),
+            Content::Gone | Content::Edited(_) => Err(gone()),
+            Content::Own(map) => Ok(map.get(key).map(|value| Cow::Borrowed(value.as_str()))),
             Content::Spec(spec) => Ok(spec
                 .entries()
                 .find(|(name, _)| *name == key)
-                .map(|(_, value)| value)),
+                .map(|(_, value)| Cow::Borrowed(value))),
         }
     }
 }
 
 #[pymethods]
 impl StringMapView {
-    fn __getitem__(&mut self, key: Key) -> PyResult<String> {
+    fn __getitem__<'py>(&mut self, py: Python<'py>, key: Key) -> PyResult<Bound<'py, PyString>> {
         if let Some(value) = self.find(&key)? {
-            return Ok(value.to_owned());
+            return Ok(PyString::new(py, &value));
         }
-        let key = self.key(&key).into_owned();
-        self.reshaped()?.insert(key, String::new());
-        Ok(String::new())
+        self.put(&key, Some(""))?;
+        Ok(PyString::new(py, ""))
     }
 
     fn __setitem__(&mut self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.touched = true;
-        let (key, value) = (convert::text(key)?, convert::text(value)?);
-        let key = self.key(&key).into_owned();
-        let is_new = self.changed()?.insert(key, value).is_none();
-        self.reshaped = self.reshaped.wrapping_add(is_new.into());
-        Ok(())
+        let (key, value): (Key, Key) = (key.extract()?, value.extract()?);
+        self.put(&key, Some(&value))
     }
 
     fn __delitem__(&mut self, key: Key) -> PyResult<()> {
-        let own = self.key(&key);
-        match self.reshaped()?.shift_remove(&*own) {
-            Some(_) => Ok(()),
-            None => Err(PyKeyError::new_err(key.to_string())),
+        self.touched = true;
+        match self.find(&key)?.is_some() {
+            true => self.put(&key, None),
+            false => Err(PyKeyError::new_err(key.to_string())),
         }
     }
 
@@ -198,7 +245,7 @@ impl StringMapView {
         default: Option<Py<PyAny>>,
     ) -> PyResult<Option<Py<PyAny>>> {
         match self.find(&key)? {
-            Some(value) => Ok(Some(value.into_pyobject(py)?.into_any().unbind())),
+            Some(value) => Ok(Some(PyString::new(py, &value).into_any().unbind())),
             None => Ok(default),
         }
     }
@@ -218,14 +265,13 @@ impl StringMapView {
     fn setdefault(&mut self, key: Key, default: &Bound<'_, PyAny>) -> PyResult<String> {
         self.touched = true;
         if let Some(value) = self.find(&key)? {
-            return Ok(value.to_owned());
+            return Ok(value.into_owned());
         }
         if default.is_none() {
             return Err(PyValueError::new_err("the value of a map is not None"));
         }
         let value = convert::text(default)?;
-        let key = self.key(&key).into_owned();
-        self.reshaped()?.insert(key, value.clone());
+        self.put(&key, Some(&value))?;
         Ok(value)
     }
 
@@ -336,12 +382,4 @@ impl Keys {
 pub(super) fn view<'py>(map: &Bound<'py, PyAny>, class: &str) -> PyResult<Bound<'py, PyAny>> {
     let views = map.py().import(intern!(map.py(), "collections.abc"))?;
     views.call_method1(class, (map,))
-}
-
-/// A header's name as plugins know it; text that is no name stays as it is.
-pub(crate) fn header_key(key: &str) -> Cow<'_, str> {
-    match HeaderName::from_bytes(key.as_bytes()) {
-        Ok(name) => canonical_name(&name),
-        Err(_) => Cow::Borrowed(key),
-    }
 }

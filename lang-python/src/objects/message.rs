@@ -1,5 +1,8 @@
 //! The base of all message classes.
 
+mod ends;
+
+use coprocess_core::StringMap;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -8,15 +11,20 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use super::field::Field;
 use super::map::StringMapView;
-use super::record::{Class, FieldInfo, Record, Value};
-use super::repeated::RepeatedScalar;
+use super::record::{Class, FieldInfo, Kind, Record, Value};
 use super::{classes, convert, gone, text, wire};
+use crate::interpreter;
+
+use ends::any_touched;
+pub(crate) use ends::{forget, reclaim, snapshot};
 
 /// A message: a record, and the Python objects that its parts have become.
 #[pyclass(subclass, module = "_tyk_native")]
 pub(crate) struct Message {
     state: State,
     children: Vec<(u8, Py<PyAny>)>,
+    /// Parts of what the message held before, empty now, for use once more.
+    spare: Vec<(u8, Py<PyAny>)>,
     /// Whether its parent has it. A part that is only looked at is not there.
     present: bool,
 }
@@ -38,6 +46,7 @@ impl Message {
         Self {
             state: State::Held(record),
             children: Vec::new(),
+            spare: Vec::new(),
             present,
         }
     }
@@ -47,8 +56,16 @@ impl Message {
         Self {
             state: State::Unset(class),
             children: Vec::new(),
+            spare: Vec::new(),
             present: true,
         }
+    }
+
+    /// Holds something else, after it was emptied.
+    pub(crate) fn renew(&mut self, other: Self) {
+        self.state = other.state;
+        self.present = other.present;
+        self.children.clear();
     }
 
     /// The record, without the parts that are Python objects now.
@@ -68,6 +85,35 @@ impl Message {
         Some(&found.1)
     }
 
+    /// The content of a part that is to become a Python object. One that is not there yet
+    /// need not be for an empty map.
+    fn lend(&mut self, info: &FieldInfo) -> PyResult<Value> {
+        match (&self.state, info.kind) {
+            (State::Unset(_), Kind::Map) => Ok(Value::Map(StringMap::new())),
+            _ => Ok(self.record()?.lend(info.number)),
+        }
+    }
+
+    /// A Python object that a part was before, if nobody else has it.
+    fn take_spare(&mut self, py: Python<'_>, number: u8) -> Option<Py<PyAny>> {
+        let mut spare = self.spare.iter();
+        let at = spare.position(|(other, _)| *other == number)?;
+        let (_, child) = self.spare.swap_remove(at);
+        (!interpreter::is_shared(child.bind(py))).then_some(child)
+    }
+
+    /// Whether a part that is a map was looked at and changed.
+    pub(crate) fn child_is_touched(&self, py: Python<'_>, number: u8) -> PyResult<bool> {
+        match self.child(number) {
+            Some(child) => Ok(child
+                .bind(py)
+                .cast::<StringMapView>()?
+                .try_borrow()?
+                .touched()),
+            None => Ok(false),
+        }
+    }
+
     fn class(&mut self) -> PyResult<Class> {
         Ok(self.record()?.class())
     }
@@ -80,11 +126,15 @@ pub(crate) fn get(message: &Bound<'_, Message>, info: &FieldInfo) -> PyResult<Py
     if let Some(child) = this.child(info.number) {
         return Ok(child.clone_ref(py));
     }
-    let value = this.record()?.take(info.number);
     if info.kind.is_scalar() {
+        let value = this.record()?.take(info.number);
         return convert::scalar(py, value);
     }
-    let child = convert::child(py, info.kind, value)?;
+    let value = this.lend(info)?;
+    let child = match this.take_spare(py, info.number) {
+        Some(spare) => convert::renewed(spare.into_bound(py), info.kind, value)?,
+        None => convert::child(py, info.kind, value)?,
+    };
     this.children.push((info.number, child.clone_ref(py)));
     Ok(child)
 }
@@ -115,17 +165,7 @@ pub(crate) fn is_present(message: &Bound<'_, Message>) -> PyResult<bool> {
     if this.present {
         return Ok(true);
     }
-    for (_, child) in &this.children {
-        let child = child.bind(message.py());
-        let touched = match child.cast::<StringMapView>() {
-            Ok(map) => map.try_borrow()?.touched(),
-            Err(_) => child.cast::<RepeatedScalar>()?.try_borrow()?.touched(),
-        };
-        if touched {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    any_touched(&this.children, message.py())
 }
 
 /// The record of what a plugin gives for a message: one of these, or one that the
@@ -154,68 +194,6 @@ pub(crate) fn foreign(value: &Bound<'_, PyAny>) -> Option<Class> {
     let name = descriptor.getattr(intern!(py, "full_name")).ok()?;
     let name = name.cast::<PyString>().ok()?.to_str().ok()?.to_owned();
     Class::by_name(name.strip_prefix("coprocess.")?)
-}
-
-/// Takes the record out of a message, with what its parts have become. The message and its
-/// parts are empty afterwards. Nothing comes of a message that was unset and not looked at.
-pub(crate) fn reclaim(message: &Bound<'_, Message>) -> PyResult<Option<Record>> {
-    let mut this = message.try_borrow_mut()?;
-    let children = std::mem::take(&mut this.children);
-    let record = match std::mem::replace(&mut this.state, State::Gone) {
-        State::Gone => return Err(gone()),
-        State::Unset(_) => return Ok(None),
-        State::Held(record) => record,
-    };
-    drop(this);
-    let children = children
-        .iter()
-        .map(|(number, child)| (*number, child.bind(message.py())));
-    with_parts(record, children, false).map(Some)
-}
-
-/// Empties a message and its parts for good, if that was not done already.
-pub(crate) fn forget(message: &Bound<'_, Message>) {
-    // Somebody who is in the middle of using it finds out at the next use.
-    let Ok(mut this) = message.try_borrow_mut() else {
-        return;
-    };
-    let before = std::mem::replace(&mut this.state, State::Gone);
-    let children = std::mem::take(&mut this.children);
-    drop(this);
-    drop(before);
-    for (_, child) in children {
-        // One that cannot be emptied does not keep the others from it.
-        let _ = convert::content(child.bind(message.py()), false);
-    }
-}
-
-/// A copy of a message's record.
-pub(crate) fn snapshot(message: &Bound<'_, Message>) -> PyResult<Record> {
-    let py = message.py();
-    let mut this = message.try_borrow_mut()?;
-    let record = this.record()?.clone();
-    let children: Vec<_> = this
-        .children
-        .iter()
-        .map(|(number, child)| (*number, child.clone_ref(py)))
-        .collect();
-    drop(this);
-    let children = children
-        .iter()
-        .map(|(number, child)| (*number, child.bind(py)));
-    with_parts(record, children, true)
-}
-
-fn with_parts<'a, 'py: 'a>(
-    mut record: Record,
-    children: impl Iterator<Item = (u8, &'a Bound<'py, PyAny>)>,
-    keep: bool,
-) -> PyResult<Record> {
-    for (number, child) in children {
-        let value = convert::content(child, keep)?;
-        record.put(number, value).map_err(PyValueError::new_err)?;
-    }
-    Ok(record)
 }
 
 /// Merges a record into a message: values replace, lists grow, maps take over entries.

@@ -10,6 +10,7 @@
 pub(crate) mod classes;
 pub(crate) mod convert;
 pub(crate) mod field;
+pub(crate) mod headers;
 pub(crate) mod map;
 pub(crate) mod message;
 pub(crate) mod message_map;

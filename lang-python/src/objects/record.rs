@@ -7,6 +7,7 @@ use coprocess_core::{
 };
 use indexmap::IndexMap;
 
+use super::headers::EditedHeaders;
 use super::request::RequestRecord;
 use super::response::ResponseRecord;
 
@@ -54,6 +55,8 @@ pub(crate) enum Value {
     Float(f64),
     Bool(bool),
     Map(StringMap),
+    /// Headers of which a map would be made only where somebody wants all of them.
+    Edited(EditedHeaders),
     Strings(Vec<String>),
     Doubles(Vec<f64>),
     /// With whether it is there: one that is not has no content either.
@@ -73,6 +76,7 @@ impl Value {
             Self::Float(number) => number.to_bits() == 0,
             Self::Bool(flag) => !flag,
             Self::Map(map) => map.is_empty(),
+            Self::Edited(headers) => headers.is_empty(),
             Self::Strings(items) => items.is_empty(),
             Self::Doubles(items) => items.is_empty(),
             Self::Message(_, present) => !present,
@@ -90,6 +94,12 @@ pub(crate) trait Fields {
     /// The content of a field. Scalars are copied; what has parts of its own is moved out,
     /// and comes back through `put`.
     fn take(&mut self, number: u8) -> Value;
+
+    /// The content of a field that is to become a Python object, which may be less work than
+    /// all of it.
+    fn lend(&mut self, number: u8) -> Value {
+        self.take(number)
+    }
 
     /// Sets a field. Fails with the reason when the value cannot be one of this field.
     fn put(&mut self, number: u8, value: Value) -> Result<(), String>;
@@ -336,6 +346,10 @@ macro_rules! records {
 
             pub(crate) fn take(&mut self, number: u8) -> Value {
                 match self { $(Record::$variant(message) => message.take(number),)+ }
+            }
+
+            pub(crate) fn lend(&mut self, number: u8) -> Value {
+                match self { $(Record::$variant(message) => message.lend(number),)+ }
             }
 
             pub(crate) fn put(&mut self, number: u8, value: Value) -> Result<(), String> {

@@ -45,14 +45,32 @@ pub(crate) struct RequestRecord {
 }
 
 impl RequestRecord {
-    pub(crate) fn new(request: Request, spec: Arc<Spec>) -> Self {
+    /// A record that shows no request yet.
+    pub(crate) fn blank() -> Self {
         Self {
-            request,
-            spec: Some(spec),
+            request: Request::new(Method::GET, Uri::default(), HeaderMap::new()),
+            spec: None,
             has_overrides: true,
             shown: None,
             shadow: Vec::new(),
         }
+    }
+
+    /// Shows a request, which stays in here until it is given back: what is in its place
+    /// meanwhile is no request.
+    pub(crate) fn borrow(&mut self, request: &mut Request, spec: &Arc<Spec>) {
+        std::mem::swap(&mut self.request, request);
+        if !matches!(&self.spec, Some(own) if Arc::ptr_eq(own, spec)) {
+            self.spec = Some(Arc::clone(spec));
+        }
+    }
+
+    /// Puts the request back to where it came from. The record can show another one.
+    pub(crate) fn give_back(&mut self, request: &mut Request) {
+        std::mem::swap(&mut self.request, request);
+        self.has_overrides = true;
+        self.shown = None;
+        self.shadow.clear();
     }
 
     /// This request as the answer to a hook that was called with `original`: what a hook

@@ -1,10 +1,12 @@
 //! The upstream's response as a message: `ResponseObject`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use coprocess_core::{Header, Response, ResponseHeaders, StringMap};
+use coprocess_core::{Header, Response, ResponseHeaders, StringMap, all_values, first_values};
 use http::HeaderMap;
 
-use super::map::header_key;
+use super::headers::{EditedHeaders, Edits, header_key};
 use super::record::{Class, FieldInfo, Fields, Kind, Record, Value};
 use super::request::text_of;
 
@@ -18,23 +20,36 @@ const MULTIVALUE_HEADERS: u8 = 5;
 #[derive(Debug)]
 pub(crate) struct ResponseRecord {
     response: Response,
+    /// Its headers, while a hook looks at them.
+    sent: Option<Arc<HeaderMap>>,
     /// Text that a hook wrote into `body`: read back as written, and without effect.
     written_body: Option<String>,
     /// What `body` shows, when it is not the raw body: that one was replaced since.
     shown: Option<Bytes>,
-    headers: Option<StringMap>,
+    headers: Option<Form>,
     multivalue_headers: Option<Vec<Header>>,
+}
+
+/// What a hook left of `headers`.
+#[derive(Debug, Clone)]
+enum Form {
+    Whole(StringMap),
+    Edits(Edits),
 }
 
 impl ResponseRecord {
     pub(crate) fn new(mut response: Response) -> Self {
         let edited = response.edited_headers.take();
         let (headers, multivalue_headers) = match edited {
-            Some(edited) => (Some(edited.headers), Some(edited.multivalue_headers)),
+            Some(edited) => (
+                Some(Form::Whole(edited.headers)),
+                Some(edited.multivalue_headers),
+            ),
             None => (None, None),
         };
         Self {
             response,
+            sent: None,
             written_body: None,
             shown: None,
             headers,
@@ -45,24 +60,81 @@ impl ResponseRecord {
     /// This response as the answer to a hook that was called with `original`: the headers
     /// that were sent stay the original's, so that the gateway can see what changed.
     pub(crate) fn adopted_by(mut self, original: Self) -> Response {
-        self.response.headers = original.response.headers;
-        self.headers.get_or_insert_default();
-        self.multivalue_headers.get_or_insert_default();
-        self.into_response()
+        let (headers, multivalue_headers) = (self.whole(), self.whole_lists());
+        let sent = original.into_sent();
+        self.response.headers = sent;
+        self.response.edited_headers = Some(ResponseHeaders {
+            headers,
+            multivalue_headers,
+        });
+        self.response
     }
 
-    /// The response with what the hook changed. Both header forms are given when the hook
-    /// looked at one of them: the gateway compares them with what it sent.
-    pub(crate) fn into_response(self) -> Response {
-        let mut response = self.response;
-        if self.headers.is_some() || self.multivalue_headers.is_some() {
-            let sent = response.header_views();
-            response.edited_headers = Some(ResponseHeaders {
-                headers: self.headers.unwrap_or(sent.headers),
-                multivalue_headers: self.multivalue_headers.unwrap_or(sent.multivalue_headers),
-            });
+    /// The response with what the hook changed. Where it looked at one form only, and what
+    /// it did there can be done to the headers themselves, it is. Else both forms are given,
+    /// and the gateway compares them with what it sent.
+    pub(crate) fn into_response(mut self) -> Response {
+        let headers = self.headers.take();
+        let multivalue_headers = self.multivalue_headers.take();
+        if headers.is_none() && multivalue_headers.is_none() {
+            return self.restored();
         }
+        self.headers = match headers {
+            Some(Form::Edits(edits)) if multivalue_headers.is_none() && edits.are_fit() => {
+                let mut response = self.restored();
+                edits.apply(&mut response.headers);
+                return response;
+            }
+            other => other,
+        };
+        self.multivalue_headers = multivalue_headers;
+        let edited = ResponseHeaders {
+            headers: self.whole(),
+            multivalue_headers: self.whole_lists(),
+        };
+        let mut response = self.restored();
+        response.edited_headers = Some(edited);
         response
+    }
+
+    fn restored(mut self) -> Response {
+        if let Some(sent) = self.sent.take() {
+            self.response.headers = Arc::unwrap_or_clone(sent);
+        }
+        self.response
+    }
+
+    fn into_sent(self) -> HeaderMap {
+        self.restored().headers
+    }
+
+    /// The headers that were sent.
+    fn sent(&self) -> &HeaderMap {
+        self.sent.as_deref().unwrap_or(&self.response.headers)
+    }
+
+    /// The headers that were sent, for somebody who keeps them.
+    fn shared(&mut self) -> Arc<HeaderMap> {
+        let own = &mut self.response.headers;
+        let sent = self
+            .sent
+            .get_or_insert_with(|| Arc::new(std::mem::take(own)));
+        Arc::clone(sent)
+    }
+
+    /// Takes out the form `headers`.
+    fn whole(&mut self) -> StringMap {
+        match self.headers.take() {
+            Some(Form::Whole(map)) => map,
+            Some(Form::Edits(edits)) => EditedHeaders::new(self.shared(), edits).to_map(),
+            None => first_values(self.sent()),
+        }
+    }
+
+    /// Takes out the form `multivalue_headers`.
+    fn whole_lists(&mut self) -> Vec<Header> {
+        let lists = self.multivalue_headers.take();
+        lists.unwrap_or_else(|| all_values(self.sent()))
     }
 }
 
@@ -89,12 +161,13 @@ impl Clone for ResponseRecord {
         Self {
             response: Response {
                 status_code: of.status_code,
-                headers: of.headers.clone(),
+                headers: self.sent().clone(),
                 edited_headers: None,
                 header_edits: Vec::new(),
                 raw_body: of.raw_body.clone(),
                 raw_body_only: of.raw_body_only,
             },
+            sent: None,
             written_body: self.written_body.clone(),
             shown: self.shown.clone(),
             headers: self.headers.clone(),
@@ -136,18 +209,23 @@ impl Fields for ResponseRecord {
                 (None, Some(_)) => String::new(),
                 (None, None) => self.response.body().to_owned(),
             }),
-            HEADERS => Value::Map(match self.headers.take() {
-                Some(headers) => headers,
-                None => self.response.header_views().headers,
-            }),
+            HEADERS => Value::Map(self.whole()),
             MULTIVALUE_HEADERS => {
-                let headers = match self.multivalue_headers.take() {
-                    Some(headers) => headers,
-                    None => self.response.header_views().multivalue_headers,
-                };
-                Value::Messages(headers.into_iter().map(Record::Header).collect())
+                let headers = self.whole_lists().into_iter();
+                Value::Messages(headers.map(Record::Header).collect())
             }
             _ => unreachable!("field numbers come from FIELDS"),
+        }
+    }
+
+    fn lend(&mut self, number: u8) -> Value {
+        if number != HEADERS {
+            return self.take(number);
+        }
+        match self.headers.take() {
+            Some(Form::Whole(map)) => Value::Map(map),
+            Some(Form::Edits(edits)) => Value::Edited(EditedHeaders::new(self.shared(), edits)),
+            None => Value::Edited(EditedHeaders::new(self.shared(), Edits::default())),
         }
     }
 
@@ -162,7 +240,10 @@ impl Fields for ResponseRecord {
                 self.shown.get_or_insert(before);
             }
             (BODY, Value::Text(text)) => self.written_body = Some(text),
-            (HEADERS, Value::Map(headers)) => self.headers = Some(headers),
+            (HEADERS, Value::Map(headers)) => self.headers = Some(Form::Whole(headers)),
+            (HEADERS, Value::Edited(headers)) => {
+                self.headers = Some(Form::Edits(headers.into_edits()));
+            }
             (MULTIVALUE_HEADERS, Value::Messages(items)) => {
                 let headers = items.into_iter().filter_map(|item| match item {
                     // Under the name that the other form has it by, or the two are taken

@@ -37,6 +37,7 @@ fn value(out: &mut String, name: &str, content: Value, depth: usize) {
                 line(out, depth, name, &float(item));
             }
         }
+        Value::Edited(headers) => value(out, name, Value::Map(headers.to_map()), depth),
         Value::Map(map) => {
             for (key, entry) in map {
                 block(out, name, depth, |out| {

@@ -66,6 +66,7 @@ fn field(out: &mut Vec<u8>, info: &FieldInfo, value: Value) {
             let packed: Vec<u8> = items.iter().flat_map(|item| item.to_le_bytes()).collect();
             delimited(out, number, &packed);
         }
+        Value::Edited(headers) => field(out, info, Value::Map(headers.to_map())),
         Value::Map(map) => {
             let mut entries: Vec<_> = map.into_iter().collect();
             entries.sort_unstable();

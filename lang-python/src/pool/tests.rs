@@ -1,8 +1,8 @@
-//! The pool when the system gives no threads.
+//! Which jobs threads get, and the pool when the system gives no threads.
 
 use std::task::{Context, Poll, Waker};
 
-use coprocess_core::{HookType, Request, Spec, StringMap};
+use coprocess_core::{HookType, Object, Request, Spec, StringMap};
 use pyo3::prelude::*;
 
 use super::*;
@@ -51,11 +51,11 @@ fn job(hook: PyHook, limit: Duration) -> (Job, Answer) {
         time_limit: limit,
     });
     let job = Job {
-        hook,
+        hook: Submitted::new(hook),
         work: Work::Hook { object, reply },
         limit,
         queued: Instant::now(),
-        brief: false,
+        expected: Expected::new(false, false),
     };
     (job, answer)
 }
@@ -92,5 +92,66 @@ fn a_call_is_answered_at_its_limit_when_no_thread_can_be_started() {
     // Each try that fails is a line in the log.
     let tries = tries.load(Ordering::Relaxed);
     assert!((1..=5).contains(&tries), "{tries}");
+    pool.close();
+}
+
+fn unlimited() -> Limits {
+    Limits {
+        concurrency: 100,
+        queue: 100,
+        stuck: 100,
+    }
+}
+
+/// Submits a job that computes, or that may wait.
+fn submit(pool: &Arc<Pool>, computes: bool) -> Answer {
+    let (mut job, answer) = job(hook(pool), Duration::from_secs(10));
+    job.expected = Expected::new(false, computes);
+    pool.submit(job).unwrap();
+    answer
+}
+
+#[test]
+fn jobs_that_compute_run_one_after_the_other_and_the_others_beside_them() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let pool = Arc::new(Pool::new(unlimited(), move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        true
+    }));
+    let _computing: Vec<_> = (0..3).map(|_| submit(&pool, true)).collect();
+    let first = pool.try_take().unwrap();
+    let _fourth = submit(&pool, true);
+    assert!(pool.try_take().is_none());
+    let before = asked.load(Ordering::Relaxed);
+    let _waiting = submit(&pool, false);
+    assert_eq!(asked.load(Ordering::Relaxed), before + 1);
+    assert!(!pool.try_take().unwrap().expected.computes);
+    pool.finished(first.lane(), first.expected, false);
+    assert!(pool.try_take().unwrap().expected.computes);
+    assert!(pool.try_take().is_none());
+}
+
+#[test]
+fn a_job_that_computes_for_long_does_not_hold_up_the_next() {
+    let pool = Arc::new(Pool::new(unlimited(), || true));
+    start_monitor(&pool).unwrap();
+    let _long = submit(&pool, true);
+    let long = pool.try_take().unwrap();
+    let _next = submit(&pool, true);
+    let end = Instant::now() + Duration::from_secs(5);
+    let next = loop {
+        if let Some(job) = pool.try_take() {
+            break job;
+        }
+        assert!(Instant::now() < end, "it is held up");
+        std::thread::sleep(MONITOR);
+    };
+    // The one that is late ends; the other is the one to wait for from now on.
+    pool.finished(long.lane(), long.expected, false);
+    let _third = submit(&pool, true);
+    assert!(pool.try_take().is_none());
+    pool.finished(next.lane(), next.expected, false);
+    assert!(pool.try_take().is_some());
     pool.close();
 }

@@ -253,6 +253,57 @@ fn response_headers_are_one_whatever_the_case_of_their_names() {
 }
 
 #[test]
+fn response_headers_that_are_only_set_are_changed_where_they_are() {
+    let plugin = load_functions(
+        "@Hook\ndef edit(request, response, session, metadata, spec):\n    response.headers['X-One'] += 'st'\n    response.headers['X-New'] = request.get_header('x-new')\n    return response\n",
+    );
+    let edited_by = |value: &'static str| {
+        let mut headers = http::HeaderMap::new();
+        headers.append("x-one", http::HeaderValue::from_static("1"));
+        headers.append("x-one", http::HeaderValue::from_static("2"));
+        let mut given = object(plugin.as_ref(), "edit");
+        let value = http::HeaderValue::from_static(value);
+        given.request.headers.insert("x-new", value);
+        given.response = Some(Response {
+            status_code: 200,
+            headers,
+            edited_headers: None,
+            header_edits: Vec::new(),
+            raw_body: bytes::Bytes::new(),
+            raw_body_only: false,
+        });
+        run(shared(), given).unwrap().response.unwrap()
+    };
+    let response = edited_by("new");
+    assert_eq!(response.edited_headers, None);
+    let values: Vec<_> = response.headers.get_all("x-one").iter().collect();
+    assert_eq!(values, ["1st", "2"]);
+    assert_eq!(response.headers["x-new"], "new");
+}
+
+#[test]
+fn response_headers_that_cannot_be_are_left_to_the_gateway() {
+    let plugin = load_functions(
+        "@Hook\ndef value(request, response, session, metadata, spec):\n    response.headers['X-New'] = '\\n'\n    return response\n\
+         @Hook\ndef name(request, response, session, metadata, spec):\n    response.headers['no name'] = ''\n    return response\n",
+    );
+    for (hook, key, value) in [("value", "X-New", "\n"), ("name", "no name", "")] {
+        let mut given = object(plugin.as_ref(), hook);
+        given.response = Some(Response {
+            status_code: 200,
+            headers: http::HeaderMap::new(),
+            edited_headers: None,
+            header_edits: Vec::new(),
+            raw_body: bytes::Bytes::new(),
+            raw_body_only: false,
+        });
+        let response = run(shared(), given).unwrap().response.unwrap();
+        assert!(response.headers.is_empty());
+        assert_eq!(response.edited_headers.unwrap().headers[key], value);
+    }
+}
+
+#[test]
 fn async_hooks_may_wait() {
     let plugin = load_functions(
         "import asyncio, threading\n\
@@ -338,4 +389,25 @@ fn changing_the_body_counts_for_raw_body_only() {
     assert_eq!(object.request.raw_body, "body");
     let object = run_body("request.object.raw_body = b'new'").unwrap();
     assert_eq!(object.request.raw_body, "new");
+}
+
+#[test]
+fn a_view_that_is_kept_is_no_view_of_a_later_call() {
+    let plugin = load_functions(
+        "KEPT = []\n\
+         @Hook\ndef keep(request, response, session, metadata, spec):\n    \
+         views = (request, response, session, metadata, spec)\n    \
+         assert not any(new is old for new in views for old in KEPT)\n    \
+         for old in KEPT[:4]:\n        \
+         try: str(old.get_header('x') if old is KEPT[0] else len(old) if old is KEPT[3] else old)\n        \
+         except RuntimeError: continue\n        \
+         raise AssertionError('it is still a view')\n    \
+         metadata['seen'] = str(len(KEPT))\n    \
+         KEPT.extend(views)\n    \
+         return response\n",
+    );
+    for seen in ["0", "5", "10"] {
+        let object = run(shared(), object(plugin.as_ref(), "keep")).unwrap();
+        assert_eq!(object.metadata["seen"], seen);
+    }
 }

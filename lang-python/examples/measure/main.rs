@@ -2,9 +2,18 @@
 //!
 //! `cargo run --release -p lang-python --example measure`. One process, so the numbers are
 //! of one interpreter; nothing else may load the machine.
+//!
+//! With the name of a scenario's hook and a number, as in `measure HookP1 20000`, it makes
+//! that many calls in place and prints nothing, and with `-` before the name it makes only
+//! the objects: `valgrind --tool=callgrind` counts the instructions of a call as the difference
+//! between two numbers, on a busy machine too. `measure queue auto HookP3 20000` prints what
+//! 64 calls at a time cost and wait.
+
+mod queue;
+mod scenarios;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -18,6 +27,8 @@ use coprocess_core::{
 };
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use lang_python::PythonLanguage;
+
+use scenarios::Scenario;
 
 const PLUGIN: &str = "
 from tyk.decorators import *
@@ -94,23 +105,104 @@ impl Host for Silent {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a report is what this program is for")]
 fn main() {
     let root = std::env::temp_dir().join(format!("lang-python-measure-{}", std::process::id()));
     std::fs::create_dir_all(&root).expect("the folder for temporary files is writable");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let number = |text: &str| text.parse().expect("the last is a number");
+    match *arguments.as_slice() {
+        ["queue", mode, name, total] => queue(&root, mode, name, number(total)),
+        [name, times] => count(&root, name, number(times)),
+        _ => report(&root),
+    }
+    let _ = std::fs::remove_dir_all(root);
+}
+
+/// Makes that many calls of a scenario's hook, and nothing else. With a `-` before the name
+/// it makes only the objects.
+fn count(root: &Path, name: &str, times: usize) {
+    let language = start("inline");
+    let (name, calls) = name
+        .strip_prefix('-')
+        .map_or((name, true), |name| (name, false));
+    let scenario = scenario(&language, root, name);
+    as_a_data_thread(|| {
+        for _ in 0..times {
+            let object = scenario.object();
+            if calls {
+                block_on(language.dispatch(object)).expect("the hook works");
+            }
+        }
+    });
+}
+
+/// Makes many calls of a scenario's hook, 64 at a time.
+#[expect(clippy::print_stdout, reason = "a report is what this program is for")]
+fn queue(root: &Path, mode: &str, name: &str, total: usize) {
+    let language = start(mode);
+    let scenario = scenario(&language, root, name);
+    as_a_data_thread(|| {
+        let series = queue::run(&language, || scenario.object(), 64, total);
+        let at = |share: f64| {
+            let place = (total - 1) as f64 * share;
+            series.waits[place as usize].as_micros()
+        };
+        println!(
+            "{mode:7} {name:10} 64 at a time: {} us of processor time a call; p50 {} us, \
+             p99 {} us, max {} us",
+            series.each.as_micros(),
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
+    });
+}
+
+fn scenario(language: &PythonLanguage, root: &Path, name: &str) -> Scenario {
+    let plugin = language.load(&scenarios::source(root));
+    let plugin = plugin.expect("the plugin loads");
+    let mut known = scenarios::ALL.into_iter();
+    let found = known.find(|(known, _)| *known == name);
+    let (name, hook_type) = found.expect("the first is the name of a hook");
+    let hook = plugin.hook(name, hook_type);
+    Scenario::new(hook.expect("the function is there"), name, hook_type)
+}
+
+/// Hooks run in place on threads with a stack of that size only.
+fn as_a_data_thread(work: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().stack_size(8 << 20);
+        builder.spawn_scoped(scope, work).map(drop)
+    })
+    .expect("the system has a thread left");
+}
+
+#[expect(clippy::print_stdout, reason = "a report is what this program is for")]
+fn report(root: &Path) {
     std::fs::write(root.join("plugin.py"), PLUGIN).expect("the folder is writable");
     std::fs::write(root.join("faults.py"), FAULTS).expect("the folder is writable");
     let source = PluginSource {
         name: "measure".to_owned(),
-        root: root.clone(),
+        root: root.to_owned(),
         files: vec![PathBuf::from("plugin.py"), PathBuf::from("faults.py")],
         kind: SourceKind::Directory,
     };
+    let scenarios = scenarios::source(root);
     for mode in ["inline", "auto", "thread"] {
         let language = start(mode);
         let plugin = language.load(&source).expect("the plugin loads");
         for name in ["nothing", "light", "auth", "awaitable"] {
-            let each = measure(&language, plugin.as_ref(), name);
+            let hook = plugin.hook(name, HookType::Pre);
+            let hook = hook.expect("the function is there");
+            let each = measure(&language, || object(&hook, name));
+            println!("{mode:7} {name:10} {:7.0} ns", each.as_nanos());
+        }
+        let plugin = language.load(&scenarios).expect("the plugin loads");
+        for (name, hook_type) in scenarios::ALL {
+            let hook = plugin.hook(name, hook_type);
+            let scenario = Scenario::new(hook.expect("the function is there"), name, hook_type);
+            let each = measure(&language, || scenario.object());
             println!("{mode:7} {name:10} {:7.0} ns", each.as_nanos());
         }
     }
@@ -139,7 +231,6 @@ fn main() {
             held.len()
         );
     }
-    let _ = std::fs::remove_dir_all(root);
 }
 
 /// How long `dispatch` of a light hook holds the caller's thread, which is what other routes
@@ -183,14 +274,11 @@ fn start(mode: &str) -> PythonLanguage {
 
 /// The median of many small rounds, without the time to make the objects. A round's objects
 /// fit into the cache, as the one object of a real request does.
-fn measure(language: &PythonLanguage, plugin: &dyn Plugin, name: &str) -> Duration {
+fn measure(language: &PythonLanguage, object: impl Fn() -> Object) -> Duration {
     const ROUND: u32 = 50;
-    let hook = plugin
-        .hook(name, HookType::Pre)
-        .expect("the function is there");
     let mut rounds: Vec<Duration> = (0..1000)
         .map(|_| {
-            let objects: Vec<Object> = (0..ROUND).map(|_| object(&hook, name)).collect();
+            let objects: Vec<Object> = (0..ROUND).map(|_| object()).collect();
             let mut after = Vec::with_capacity(objects.len());
             let began = Instant::now();
             for object in objects {
