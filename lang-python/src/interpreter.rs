@@ -144,21 +144,22 @@ pub(crate) struct ThreadUsage {
 
 /// The usage of the calling thread; nothing when the system does not tell.
 pub(crate) fn thread_usage() -> Option<ThreadUsage> {
-    // SAFETY: `usage` is a plain C struct, for which zeros are valid, and which the call
-    // fills before it is read.
-    let usage = unsafe {
+    // SAFETY: both are plain C structs, for which zeros are valid, and which the calls fill
+    // before they are read.
+    let (usage, busy) = unsafe {
         let mut usage = std::mem::zeroed::<libc::rusage>();
-        if libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) != 0 {
+        // The times in there are as of the last tick of the system's clock, this is now.
+        let mut busy = std::mem::zeroed::<libc::timespec>();
+        if libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) != 0
+            || libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut busy) != 0
+        {
             return None;
         }
-        usage
+        (usage, busy)
     };
-    let time = |part: libc::timeval| {
-        let whole = Duration::from_secs(part.tv_sec.unsigned_abs());
-        whole + Duration::from_micros(part.tv_usec.unsigned_abs())
-    };
+    let nanoseconds = u32::try_from(busy.tv_nsec).unwrap_or_default();
     Some(ThreadUsage {
-        busy: time(usage.ru_utime) + time(usage.ru_stime),
+        busy: Duration::new(busy.tv_sec.unsigned_abs(), nanoseconds),
         waits: usage.ru_nvcsw,
         preemptions: usage.ru_nivcsw,
     })

@@ -215,46 +215,50 @@ fn report(root: &Path) {
             each.as_nanos()
         );
     }
-    for fault in ["quiet", "sleeps", "spins", "native", "background"] {
-        let language = start("auto");
-        let plugin = language.load(&source).expect("the plugin loads");
-        let mut held = beside(&language, plugin.as_ref(), fault);
-        held.sort();
-        let at = |share: f64| held[((held.len() - 1) as f64 * share) as usize].as_micros();
-        println!(
-            "auto    beside `{fault}`: caller's thread held p50 {} us, p99 {} us, p99.9 {} us, \
-             max {} us, {} calls",
-            at(0.5),
-            at(0.99),
-            at(0.999),
-            at(1.0),
-            held.len()
-        );
+    for mode in ["inline", "auto", "thread"] {
+        for fault in ["quiet", "sleeps", "spins", "native", "background"] {
+            let language = start(mode);
+            let plugin = language.load(&source).expect("the plugin loads");
+            let mut late = beside(&language, plugin.as_ref(), fault);
+            late.sort();
+            let at = |share: f64| late[((late.len() - 1) as f64 * share) as usize].as_micros();
+            println!(
+                "{mode:7} other routes beside `{fault}`: p50 {} us, p99 {} us, max {} us",
+                at(0.5),
+                at(0.99),
+                at(1.0)
+            );
+        }
     }
 }
 
-/// How long `dispatch` of a light hook holds the caller's thread, which is what other routes
-/// on that thread wait, for a second in which another hook misbehaves.
+/// How late requests of other routes are, of which one comes each millisecond on a thread
+/// that also begins a call of a light hook each time, while another hook misbehaves for a
+/// second.
 fn beside(language: &PythonLanguage, plugin: &dyn Plugin, fault: &str) -> Vec<Duration> {
-    let light = plugin.hook("light", HookType::Pre);
-    let light = light.expect("the function is there");
+    const TICK: Duration = Duration::from_millis(1);
+    let hook = |name| {
+        let found = plugin.hook(name, HookType::Pre);
+        found.expect("the function is there")
+    };
+    let (light, faulty) = (hook("light"), hook(fault));
     for _ in 0..20_000 {
         block_on(language.dispatch(object(&light, "light"))).expect("the hook works");
     }
-    let faulty = plugin.hook(fault, HookType::Pre);
-    let faulty = faulty.expect("the function is there");
-    let running = language.dispatch(object(&faulty, fault));
-    let mut held = Vec::new();
-    let end = Instant::now() + Duration::from_millis(1500);
-    while Instant::now() < end {
-        let object = object(&light, "light");
-        let began = Instant::now();
-        let answer = language.dispatch(object);
-        held.push(began.elapsed());
-        block_on(answer).expect("the hook works");
+    let began = Instant::now();
+    let mut calls = vec![language.dispatch(object(&faulty, fault))];
+    let late = (1..1000).map(|tick| {
+        let due = began + TICK * tick;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let late = due.elapsed();
+        calls.push(language.dispatch(object(&light, "light")));
+        late
+    });
+    let late = late.collect();
+    for call in calls {
+        block_on(call).expect("the hook works");
     }
-    block_on(running).expect("the hook works");
-    held
+    late
 }
 
 fn start(mode: &str) -> PythonLanguage {

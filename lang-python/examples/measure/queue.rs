@@ -50,13 +50,14 @@ pub(crate) fn run(
     let mut turn: VecDeque<usize> = (0..width).collect();
     let before = processor_time();
     while waits.len() < total {
+        let mut places = woken.places.lock().expect("nobody panics with the lock");
+        while turn.is_empty() && places.is_empty() {
+            let waiting = woken.some.wait(places);
+            places = waiting.expect("nobody panics with the lock");
+        }
+        turn.append(&mut places);
+        drop(places);
         let Some(place) = turn.pop_front() else {
-            let mut places = woken.places.lock().expect("nobody panics with the lock");
-            while places.is_empty() {
-                let waiting = woken.some.wait(places);
-                places = waiting.expect("nobody panics with the lock");
-            }
-            turn.append(&mut places);
             continue;
         };
         let waker = Arc::new(Place(place, Arc::clone(&woken))).into();
