@@ -39,7 +39,7 @@ pub use object::{
     Header, HeaderEdit, HookType, Object, Request, Response, ResponseHeaders, ReturnOverrides,
     Spec, StringMap, all_values, first_values,
 };
-pub use plugin::{Hook, Plugin, PluginSource, RemotePlugin, SourceKind};
+pub use plugin::{Hook, Placement, Plugin, PluginSource, RemotePlugin, SourceKind};
 pub use registry::{LanguageRegistration, LanguageRegistry};
 pub use request_id::RequestId;
 pub use session::{AccessDefinition, AccessSpec, BasicAuthData, JwtData, Monitor, Session};

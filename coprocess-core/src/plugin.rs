@@ -31,11 +31,33 @@ pub enum SourceKind {
     Bundle,
 }
 
+/// Where the hooks of an API run, where the operator does not leave that to the language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// As the language finds best, for each call.
+    Auto,
+    /// On the caller's thread.
+    Inline,
+    /// On a thread of the language's own.
+    Thread,
+}
+
 /// Plugin code that a language has loaded.
 pub trait Plugin: Send + Sync + 'static {
     /// Finds the function that a hook entry names. Called at load time, so that a missing
     /// function is known before the first request.
     fn hook(&self, name: &str, hook_type: HookType) -> Result<Hook, LoadError>;
+
+    /// Finds a function as [`hook`](Self::hook) does, for an API whose operator says where
+    /// its hooks run. A language that has no such choice ignores it.
+    fn placed_hook(
+        &self,
+        name: &str,
+        hook_type: HookType,
+        _placement: Placement,
+    ) -> Result<Hook, LoadError> {
+        self.hook(name, hook_type)
+    }
 
     /// Finds the function that handles an event. A language without event handlers need not
     /// do anything.

@@ -100,7 +100,7 @@ impl Runtime {
             return refused(DispatchError::Disabled(reason.to_owned()));
         }
         if self.runs_in_place(hook) {
-            let limit = match self.options.mode {
+            let limit = match self.mode(hook) {
                 Mode::Auto => time_limit.min(IN_PLACE_LIMIT),
                 Mode::Inline | Mode::Thread => time_limit,
             };
@@ -113,8 +113,13 @@ impl Runtime {
         self.run_on_thread(hook, object)
     }
 
+    /// What the hook's API says of where it runs, or else the process's options.
+    fn mode(&self, hook: &PyHook) -> Mode {
+        hook.mode.unwrap_or(self.options.mode)
+    }
+
     fn runs_in_place(&self, hook: &PyHook) -> bool {
-        match self.options.mode {
+        match self.mode(hook) {
             Mode::Inline => self.fits_this_thread(),
             Mode::Thread => false,
             // A hook that is not known to be short may hold the interpreter: waiting for

@@ -8,6 +8,7 @@ use coprocess_core::DispatchError;
 use pyo3::prelude::*;
 
 use crate::deadline;
+use crate::options::Mode;
 use crate::plugin::{Function, PluginCode, PluginState};
 use crate::pool::Expected;
 use crate::stats::Stats;
@@ -23,6 +24,8 @@ const TELLING: Duration = Duration::from_secs(1);
 pub(crate) struct PyHook {
     pub(crate) code: Arc<PluginCode>,
     pub(crate) function: Arc<Function>,
+    /// Where it runs, if its API says so.
+    pub(crate) mode: Option<Mode>,
 }
 
 impl PyHook {

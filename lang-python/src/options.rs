@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use coprocess_core::InitError;
+use coprocess_core::{InitError, Placement};
 use serde_json::{Map, Value};
 
 /// `major.minor` of the library that this binary is linked to.
@@ -53,6 +53,16 @@ pub(crate) enum Mode {
     Inline,
     /// On a thread of the host, always.
     Thread,
+}
+
+impl From<Placement> for Mode {
+    fn from(placement: Placement) -> Self {
+        match placement {
+            Placement::Auto => Self::Auto,
+            Placement::Inline => Self::Inline,
+            Placement::Thread => Self::Thread,
+        }
+    }
 }
 
 impl Options {

@@ -1,6 +1,8 @@
 //! Loaded plugin code: which files are read, which functions are found, and how the code
 //! goes away again.
 
+mod function;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -9,14 +11,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use coprocess_core::{Hook, HookType, LoadError, Plugin, PluginSource, SourceKind};
+use coprocess_core::{Hook, HookType, LoadError, Placement, Plugin, PluginSource, SourceKind};
 use pyo3::prelude::*;
 
 use crate::deadline::{Deadlines, Start, Worker};
 use crate::hook::PyHook;
 use crate::main_thread::MainThread;
+use crate::options::Mode;
 use crate::pool::{Pool, Risk};
-use crate::stats::Stats;
+pub(crate) use function::Function;
+use function::functions;
 
 /// What outlives the code in logs and counters.
 #[derive(Debug)]
@@ -36,23 +40,6 @@ impl PluginState {
     pub(crate) fn disable(&self, reason: &str) -> bool {
         self.disabled.set(reason.to_owned()).is_ok()
     }
-}
-
-/// A decorated function.
-pub(crate) struct Function {
-    pub(crate) name: Arc<str>,
-    pub(crate) callable: Py<PyAny>,
-    /// Positional parameters.
-    pub(crate) arity: usize,
-    pub(crate) is_event: bool,
-    pub(crate) is_async: bool,
-    /// By its text: it uses what may wait for something.
-    pub(crate) may_wait: bool,
-    /// `file:line`.
-    pub(crate) location: String,
-    /// Why it cannot be called at all.
-    pub(crate) problem: Option<String>,
-    pub(crate) stats: Stats,
 }
 
 /// The modules of one load, alive while the plugin or a hook of it is.
@@ -330,39 +317,6 @@ impl Load {
     }
 }
 
-type Described = (
-    String,
-    Py<PyAny>,
-    usize,
-    bool,
-    bool,
-    bool,
-    String,
-    Option<String>,
-);
-
-fn functions(
-    py: Python<'_>,
-    handlers: &Py<PyAny>,
-    module: &Bound<'_, PyAny>,
-) -> PyResult<Vec<Function>> {
-    let found: Vec<Described> = handlers.call1(py, (module,))?.extract(py)?;
-    let functions = found.into_iter().map(
-        |(name, callable, arity, is_event, is_async, may_wait, location, problem)| Function {
-            name: name.into(),
-            callable,
-            arity,
-            is_event,
-            is_async,
-            may_wait,
-            location,
-            problem,
-            stats: Stats::default(),
-        },
-    );
-    Ok(functions.collect())
-}
-
 impl PluginCode {
     #[cfg(test)]
     pub(crate) fn without_functions(main: &'static MainThread, pool: Arc<Pool>) -> Self {
@@ -420,11 +374,20 @@ impl Drop for PluginCode {
 
 impl Plugin for PyPlugin {
     fn hook(&self, name: &str, _hook_type: HookType) -> Result<Hook, LoadError> {
-        self.function(name, false)
+        self.function(name, false, None)
+    }
+
+    fn placed_hook(
+        &self,
+        name: &str,
+        _hook_type: HookType,
+        placement: Placement,
+    ) -> Result<Hook, LoadError> {
+        self.function(name, false, Some(placement.into()))
     }
 
     fn event_handler(&self, name: &str) -> Result<Hook, LoadError> {
-        self.function(name, true)
+        self.function(name, true, None)
     }
 
     fn problems(&self) -> Vec<String> {
@@ -437,7 +400,12 @@ impl Plugin for PyPlugin {
 }
 
 impl PyPlugin {
-    fn function(&self, name: &str, for_events: bool) -> Result<Hook, LoadError> {
+    fn function(
+        &self,
+        name: &str,
+        for_events: bool,
+        mode: Option<Mode>,
+    ) -> Result<Hook, LoadError> {
         let functions = &self.0.functions;
         let Some(function) = functions.get(name) else {
             let fitting = functions.iter().filter(|(_, f)| f.is_event == for_events);
@@ -461,32 +429,7 @@ impl PyPlugin {
         Ok(Hook::new(PyHook {
             code: Arc::clone(&self.0),
             function: Arc::clone(function),
+            mode,
         }))
-    }
-}
-
-impl Function {
-    fn check_arity(&self) -> Result<(), LoadError> {
-        if let Some(problem) = &self.problem {
-            return Err(LoadError::BadHook {
-                name: self.name.to_string(),
-                reason: format!("{problem}, at {}", self.location),
-            });
-        }
-        let expected = match (self.is_event, self.arity) {
-            (true, 2) | (false, 3..=5) => return Ok(()),
-            (true, _) => "an event handler takes 2 (event, spec)",
-            (false, _) => {
-                "a hook takes 3 (request, session, spec), 4 (request, session, metadata, spec) \
-                 or 5 (request, response, session, metadata, spec)"
-            }
-        };
-        Err(LoadError::BadHook {
-            name: self.name.to_string(),
-            reason: format!(
-                "it has {} positional parameters at {}; {expected}",
-                self.arity, self.location
-            ),
-        })
     }
 }

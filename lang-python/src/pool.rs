@@ -322,10 +322,10 @@ impl Pool {
     /// Sees that a thread comes for what is ready: one that is expected back and is not to be
     /// doubted, one that sleeps, or a new one.
     fn rouse(&self, mut state: MutexGuard<'_, State>, doubt: bool) {
-        if state.coming() >= state.ready.len() {
+        if state.ready.is_empty() || state.waking >= state.ready.len() {
             return;
         }
-        if !doubt && state.expects_a_thread() {
+        if !doubt && (state.coming() >= state.ready.len() || state.expects_a_thread()) {
             self.wake_monitor(&mut state);
         } else if state.idle > state.waking {
             state.waking += 1;

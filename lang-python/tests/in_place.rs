@@ -13,7 +13,9 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use coprocess_core::{CoProcessLanguage, DispatchError, LogLevel, Plugin, SourceKind};
+use coprocess_core::{
+    CoProcessLanguage, DispatchError, HookType, LogLevel, Object, Placement, Plugin, SourceKind,
+};
 use lang_python::PythonLanguage;
 
 use harness::*;
@@ -327,5 +329,30 @@ fn a_module_that_is_imported_later_counts_as_one_that_is_imported_already() {
         let language = start("{}");
         let (_folder, plugin) = load_beside(&language, "import zz", &harmless);
         come_in_place(&language, plugin.as_ref());
+    });
+}
+
+#[test]
+fn an_api_may_say_where_its_hooks_run_whatever_the_process_says() {
+    alone(|| {
+        for (process, placement, expected) in [
+            ("thread", Placement::Inline, true),
+            ("inline", Placement::Thread, false),
+            ("inline", Placement::Auto, false),
+        ] {
+            let language = start(&format!(r#"{{"python_dispatch": "{process}"}}"#));
+            let plugin = load(&language, TELLS_ITS_THREAD);
+            let hook = plugin.placed_hook("hook", HookType::Pre, placement);
+            let given = Object {
+                hook: hook.unwrap(),
+                ..object(plugin.as_ref(), "hook")
+            };
+            let told = run(&language, given).unwrap();
+            let in_place = told.request.set_headers["thread"] == own_thread();
+            assert_eq!(in_place, expected, "{process}, {placement:?}");
+            // Another API that uses the same function says nothing.
+            let in_place = thread_of(&language, plugin.as_ref()) == own_thread();
+            assert_eq!(in_place, process == "inline");
+        }
     });
 }

@@ -302,7 +302,12 @@ fn take_bundle(read: &mut Read, found: &Found) -> Result<Option<InUse>, String> 
         Err(error) => return Err(format!("API `{}`: {error}", definition.api_id)),
     };
     let manifest = &used.bundle.manifest;
+    let own = std::mem::take(&mut definition.custom_middleware);
     definition.custom_middleware = manifest.custom_middleware.clone();
+    // Whose threads wait for a hook is for who runs the gateway to say.
+    if own.dispatch.is_some() {
+        definition.custom_middleware.dispatch = own.dispatch;
+    }
     let protective = manifest.protective.iter();
     let protective = protective.map(|key| format!("{key} (in the bundle's manifest.json)"));
     read.protective.extend(protective);

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coprocess_core::{Hook, HookType, LoadError, Plugin, PluginSource, SourceKind};
+use coprocess_core::{Hook, HookType, LoadError, Placement, Plugin, PluginSource, SourceKind};
 use tracing::{error, warn};
 
 use crate::bundle::Bundle;
 use crate::config::Config;
 use crate::coprocess::{Broken, CallSettings, Driver, HookCall, HookStep};
-use crate::definition::{CustomMiddleware, HookEntry};
+use crate::definition::{CustomMiddleware, Dispatch, HookEntry};
 
 /// The drivers of this process: up, or down with the reason.
 pub struct Drivers {
@@ -56,7 +56,8 @@ impl<'a> HookResolver<'a> {
         hook_type: HookType,
     ) -> HookStep {
         let driver: Arc<str> = driver_of(&entry.driver, middleware).into();
-        let state = self.resolve(&driver, bundle, entry, hook_type);
+        let placement = middleware.dispatch.map(placement);
+        let state = self.resolve(&driver, bundle, entry, hook_type, placement);
         if let Err(broken) = &state {
             let (hook, name, driver) = (hook_type.as_str(), &*entry.name, &*driver);
             error!(
@@ -134,10 +135,14 @@ impl<'a> HookResolver<'a> {
         bundle: Option<&Bundle>,
         entry: &HookEntry,
         hook_type: HookType,
+        placement: Option<Placement>,
     ) -> Result<HookCall, Broken> {
         let found = self.driver(driver)?;
         let plugin = self.plugin(bundle, &found).map_err(Broken::Code)?;
-        let hook = plugin.hook(&entry.name, hook_type);
+        let hook = match placement {
+            Some(placement) => plugin.placed_hook(&entry.name, hook_type, placement),
+            None => plugin.hook(&entry.name, hook_type),
+        };
         let hook = hook.map_err(|error| Broken::Code(with_problems(&error, &*plugin)))?;
         Ok(HookCall::new(found.language, hook, self.settings(entry)))
     }
@@ -202,6 +207,14 @@ impl<'a> HookResolver<'a> {
 }
 
 /// The driver of an entry: its own if it names one, or else the API's.
+fn placement(dispatch: Dispatch) -> Placement {
+    match dispatch {
+        Dispatch::Auto => Placement::Auto,
+        Dispatch::Inline => Placement::Inline,
+        Dispatch::Thread => Placement::Thread,
+    }
+}
+
 pub(super) fn driver_of<'a>(own: &'a str, middleware: &'a CustomMiddleware) -> &'a str {
     if own.is_empty() {
         &middleware.driver

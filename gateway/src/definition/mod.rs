@@ -122,6 +122,8 @@ pub struct CustomMiddleware {
     pub response: Vec<HookEntry>,
     /// The language of all hooks that do not name one.
     pub driver: String,
+    /// Where the hooks run (an addition); absent leaves it to the language's own settings.
+    pub dispatch: Option<Dispatch>,
     /// Finds the session of a caller whom `auth_check` has accepted before.
     pub id_extractor: IdExtractor,
 }
@@ -176,6 +178,18 @@ pub struct HookEntry {
     pub timeout_ms: u64,
     /// Whether the body is held for the hook (an addition).
     pub body: BodyMode,
+}
+
+/// Where hooks run, for languages that have a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dispatch {
+    /// Where the language finds best.
+    Auto,
+    /// On the thread that has the request.
+    Inline,
+    /// On a thread of the language's own.
+    Thread,
 }
 
 /// What a hook sees of the body.

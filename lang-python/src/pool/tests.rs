@@ -30,6 +30,7 @@ fn hook(pool: &Arc<Pool>) -> PyHook {
     PyHook {
         code: Arc::new(PluginCode::without_functions(main, Arc::clone(pool))),
         function: Arc::new(function),
+        mode: None,
     }
 }
 

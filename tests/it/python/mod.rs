@@ -5,6 +5,7 @@ scenarios!("python");
 mod blocking;
 mod c_abi;
 mod disabled;
+mod dispatch;
 mod faults;
 mod handlers;
 mod interpreter;
