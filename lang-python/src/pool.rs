@@ -79,6 +79,27 @@ impl Limits {
     }
 }
 
+/// Which threads are relied upon to come for a job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Those that run what is soon done, and all below.
+    Runs,
+    /// Those that are about to take a job, and those below.
+    Coming,
+    /// Those that were woken.
+    Woken,
+}
+
+impl Trust {
+    fn covers(self, comes: bool, is_expected: impl FnOnce() -> bool) -> bool {
+        match self {
+            Self::Runs => comes || is_expected(),
+            Self::Coming => comes,
+            Self::Woken => false,
+        }
+    }
+}
+
 /// Jobs, and the threads that take them.
 pub(crate) struct Pool {
     limits: Limits,
@@ -130,7 +151,7 @@ impl Pool {
         if lane.active < at_once {
             lane.active += 1;
             state.ready.push_back(job);
-            self.rouse(state, false);
+            self.rouse(state, Trust::Runs);
             return Ok(());
         }
         if lane.waiting.len() >= self.limits.queue {
@@ -213,7 +234,7 @@ impl Pool {
         lane.active -= 1;
         lane.stuck += 1;
         self.promote(&mut state, key);
-        self.rouse(state, true);
+        self.rouse(state, Trust::Coming);
     }
 
     /// Lets the threads end when their work is done, and takes no more.
@@ -253,7 +274,7 @@ impl Pool {
                     state.epoch += 1;
                     state.computing = 0;
                 }
-                self.rouse(state, true);
+                self.rouse(state, Trust::Woken);
             } else {
                 drop(state);
             }
@@ -283,7 +304,7 @@ impl Pool {
         }
         // Who relied on this thread coming back soon must not do so any longer.
         if !expected.brief && !expected.computes && !state.ready.is_empty() {
-            self.rouse(state, true);
+            self.rouse(state, Trust::Coming);
         }
         Ok(job)
     }
@@ -319,13 +340,14 @@ impl Pool {
         }
     }
 
-    /// Sees that a thread comes for what is ready: one that is expected back and is not to be
-    /// doubted, one that sleeps, or a new one.
-    fn rouse(&self, mut state: MutexGuard<'_, State>, doubt: bool) {
+    /// Sees that a thread comes for what is ready: one that is relied upon, one that sleeps,
+    /// or a new one.
+    fn rouse(&self, mut state: MutexGuard<'_, State>, trust: Trust) {
         if state.ready.is_empty() || state.waking >= state.ready.len() {
             return;
         }
-        if !doubt && (state.coming() >= state.ready.len() || state.expects_a_thread()) {
+        let comes = state.coming() >= state.ready.len();
+        if trust.covers(comes, || state.expects_a_thread()) {
             self.wake_monitor(&mut state);
         } else if state.idle > state.waking {
             state.waking += 1;
