@@ -154,6 +154,8 @@ pub async fn connect(target: &Target, upgradable: bool) -> Result<Sender, ProxyE
     // A failure to set the option costs speed, not correctness.
     let _ = stream.set_nodelay(true);
     let (sender, connection) = http1::Builder::new()
+        // hyper's limit of 100 header fields stays: a table for more is on the heap, anew for
+        // each response.
         .max_buf_size(BUFFER_BYTES)
         .handshake(GatheringIo::new(stream))
         .await
