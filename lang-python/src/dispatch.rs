@@ -263,6 +263,7 @@ impl Runtime {
     /// one Python thread state all the time.
     fn serve(&self) {
         Python::attach(|py| {
+            self.pool.entered(None);
             let worker = match self.deadlines.worker(py) {
                 Ok(worker) => worker,
                 Err(error) => {
@@ -273,10 +274,13 @@ impl Runtime {
             loop {
                 let job = match self.pool.try_take() {
                     Some(job) => job,
-                    None => match py.detach(|| self.pool.take()) {
-                        Some(job) => job,
-                        None => return,
-                    },
+                    None => {
+                        let Some(job) = py.detach(|| self.pool.take()) else {
+                            return;
+                        };
+                        self.pool.entered(Some(job.expected));
+                        job
+                    }
                 };
                 self.run_job(py, &worker, job);
             }

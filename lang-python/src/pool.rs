@@ -176,14 +176,17 @@ impl Pool {
         self.pop(state).ok()
     }
 
-    /// Waits for a job; nothing when the thread is to end.
+    /// Waits for a job; nothing when the thread is to end. The caller does not have the
+    /// interpreter, and says by [`Pool::entered`] when it has.
     pub(crate) fn take(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
+            state.entering += 1;
             state = match self.pop(state) {
                 Ok(job) => return Some(job),
                 Err(state) => state,
             };
+            state.entering -= 1;
             if state.closed {
                 state.threads -= 1;
                 return None;
@@ -202,6 +205,16 @@ impl Pool {
                 state.threads -= 1;
                 return None;
             }
+        }
+    }
+
+    /// A thread that was started, or that [`Pool::take`] gave this job, has the interpreter.
+    /// Nobody else was asked for while it waited.
+    pub(crate) fn entered(&self, with: Option<Expected>) {
+        let mut state = self.lock();
+        state.entering -= 1;
+        if with.is_none_or(Expected::may_wait) {
+            self.rouse(state, Trust::Coming);
         }
     }
 
@@ -303,7 +316,7 @@ impl Pool {
             self.risky.fetch_add(1, Ordering::Relaxed);
         }
         // Who relied on this thread coming back soon must not do so any longer.
-        if !expected.brief && !expected.computes && !state.ready.is_empty() {
+        if expected.may_wait() && !state.ready.is_empty() {
             self.rouse(state, Trust::Coming);
         }
         Ok(job)
@@ -341,12 +354,16 @@ impl Pool {
     }
 
     /// Sees that a thread comes for what is ready: one that is relied upon, one that sleeps,
-    /// or a new one.
+    /// or a new one. None while a thread waits for the interpreter: another would only wait
+    /// beside it, and hundreds that do need whole processors for it.
     fn rouse(&self, mut state: MutexGuard<'_, State>, trust: Trust) {
         if state.ready.is_empty() || state.waking >= state.ready.len() {
             return;
         }
-        let comes = state.coming() >= state.ready.len();
+        if state.entering > 0 {
+            return self.wake_monitor(&mut state);
+        }
+        let comes = state.coming() >= state.wanted();
         if trust.covers(comes, || state.expects_a_thread()) {
             self.wake_monitor(&mut state);
         } else if state.idle > state.waking {
@@ -357,8 +374,10 @@ impl Pool {
             self.wake_monitor(&mut state);
         } else {
             state.threads += 1;
+            state.entering += 1;
             drop(state);
             if !(self.start_thread)() {
+                self.lock().entering -= 1;
                 self.thread_failed();
             }
         }

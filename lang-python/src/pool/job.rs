@@ -59,6 +59,11 @@ impl Expected {
             epoch: 0,
         }
     }
+
+    /// Whether its thread may be away for long while the interpreter is free.
+    pub(super) fn may_wait(self) -> bool {
+        !self.brief && !self.computes
+    }
 }
 
 /// What a job asks for.

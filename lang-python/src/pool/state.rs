@@ -15,6 +15,8 @@ pub(super) struct State {
     pub(super) idle: usize,
     /// Idle threads that were woken and have not arrived yet.
     pub(super) waking: usize,
+    /// Threads that were started or took a job, and do not have the interpreter yet.
+    pub(super) entering: usize,
     /// Runs in progress, without those whose threads were written off.
     pub(super) runs: usize,
     /// Runs that are expected to be brief.
@@ -51,6 +53,14 @@ impl State {
     /// Threads that are about to take a job: woken, just started, or between two.
     pub(super) fn coming(&self) -> usize {
         self.waking + self.threads.saturating_sub(self.idle + self.runs)
+    }
+
+    /// How many threads could take a ready job at once. Of those that compute only one may run.
+    pub(super) fn wanted(&self) -> usize {
+        let computing = self.ready.iter().filter(|job| job.expected.computes);
+        let computing = computing.count();
+        let one = usize::from(computing > 0 && self.computing == 0);
+        self.ready.len() - computing + one
     }
 
     /// Where the job is that a thread may take now. Those that compute run one by one: only

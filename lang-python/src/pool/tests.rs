@@ -121,6 +121,7 @@ fn jobs_that_compute_run_one_after_the_other_and_the_others_beside_them() {
         true
     }));
     let _computing: Vec<_> = (0..3).map(|_| submit(&pool, true)).collect();
+    pool.entered(None);
     let first = pool.try_take().unwrap();
     let _fourth = submit(&pool, true);
     assert!(pool.try_take().is_none());
@@ -133,11 +134,41 @@ fn jobs_that_compute_run_one_after_the_other_and_the_others_beside_them() {
     assert!(pool.try_take().is_none());
 }
 
+/// Native code may keep the interpreter for seconds. Threads that wait for it ask for it two
+/// thousand times a second each, so that hundreds of them leave the processors for nobody else.
+#[test]
+fn no_thread_is_started_while_one_waits_for_the_interpreter() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let pool = Arc::new(Pool::new(unlimited(), move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        true
+    }));
+    start_monitor(&pool).unwrap();
+    let _waiting: Vec<_> = (0..20).map(|_| submit(&pool, false)).collect();
+    std::thread::sleep(MONITOR * 50);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    // The next one is asked for when the first has arrived, and so on.
+    for started in 2..10 {
+        pool.entered(None);
+        pool.try_take().unwrap();
+        assert_eq!(asked.load(Ordering::Relaxed), started);
+    }
+    // The same holds for one that slept and was woken.
+    let taken = pool.take().unwrap();
+    pool.entered(None);
+    assert_eq!(asked.load(Ordering::Relaxed), 9);
+    pool.entered(Some(taken.expected));
+    assert_eq!(asked.load(Ordering::Relaxed), 10);
+    pool.close();
+}
+
 #[test]
 fn a_job_that_computes_for_long_does_not_hold_up_the_next() {
     let pool = Arc::new(Pool::new(unlimited(), || true));
     start_monitor(&pool).unwrap();
     let _long = submit(&pool, true);
+    pool.entered(None);
     let long = pool.try_take().unwrap();
     let _next = submit(&pool, true);
     let end = Instant::now() + Duration::from_secs(5);
