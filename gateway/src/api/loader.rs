@@ -7,23 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use coprocess_core::{HookType, Spec};
-use http::HeaderName;
+use coprocess_core::Spec;
 use tracing::{error, info, warn};
 
 pub use super::plugins::Drivers;
 use super::plugins::HookResolver;
-use super::{Api, ApiTable, HookReport, event_handlers};
-use crate::bundle::{self, Bundle, Bundles, Found, InUse};
-use crate::chain::Chain;
+use super::steps::{Made, Steps, asks_plugin};
+use super::{Api, ApiTable, event_handlers};
+use crate::bundle::{self, Bundles, Found, InUse};
 use crate::config::Config;
-use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
-use crate::definition::{ApiDefinition, HookEntry, unenforced};
+use crate::coprocess::IdExtractor;
+use crate::definition::{ApiDefinition, unenforced};
 use crate::events::Events;
 use crate::json;
-use crate::middleware::{AuthToken, Refuse, SessionState};
 use crate::session::Sessions;
-use crate::session::lifetime::Lifetime;
 use crate::upstream::target::Target;
 
 /// Loads tables of APIs.
@@ -108,7 +105,7 @@ impl Loader {
         if let Some(reason) = &refused {
             error!(api = definition.api_id, reason, "API refuses its requests.");
         }
-        let mut steps = Steps {
+        let steps = Steps {
             loader: self,
             definition,
             extractor: extractor.ok().flatten(),
@@ -116,13 +113,11 @@ impl Loader {
             resolver,
             reports: Vec::new(),
         };
-        let mut request_chain = steps.request_chain(refused.clone())?;
-        let response_hooks =
-            steps.hooks(&definition.custom_middleware.response, HookType::Response);
-        for twin in response_hooks.iter().filter_map(HookStep::refusing_twin) {
-            request_chain.push(twin);
-        }
-        let hooks = steps.reports;
+        let Made {
+            request_chain,
+            response_hooks,
+            hooks,
+        } = steps.make(refused.clone())?;
         let spec = Arc::new(spec(definition));
         let (events, event_handlers) =
             event_handlers::make(definition, used, &spec, &self.events, resolver);
@@ -143,120 +138,6 @@ impl Loader {
             refused,
             limits_told: AtomicBool::new(false),
         })
-    }
-}
-
-/// Builds the steps of one API, in the one order that there is.
-struct Steps<'a, 'b> {
-    loader: &'a Loader,
-    extractor: Option<Arc<IdExtractor>>,
-    definition: &'a ApiDefinition,
-    bundle: Option<&'a Bundle>,
-    resolver: &'a mut HookResolver<'b>,
-    reports: Vec<HookReport>,
-}
-
-impl Steps<'_, '_> {
-    fn request_chain(&mut self, refused: Option<String>) -> Result<Chain, String> {
-        let definition = self.definition;
-        let middleware = &definition.custom_middleware;
-        let mut chain = Chain::default();
-        if let Some(reason) = refused {
-            chain.push(Refuse { reason });
-        }
-        self.push_hooks(&mut chain, &middleware.pre, HookType::Pre);
-        if !definition.use_keyless {
-            self.push_authentication(&mut chain)?;
-            self.push_hooks(&mut chain, &middleware.post_key_auth, HookType::PostKeyAuth);
-            chain.push(SessionState);
-        } else if !middleware.post_key_auth.is_empty() || !middleware.auth_check.name.is_empty() {
-            warn!(
-                api = definition.api_id,
-                "API is keyless: its auth_check and post_key_auth hooks do not run."
-            );
-        }
-        self.push_hooks(&mut chain, &middleware.post, HookType::Post);
-        Ok(chain)
-    }
-
-    fn push_authentication(&mut self, chain: &mut Chain) -> Result<(), String> {
-        let definition = self.definition;
-        let entry = &definition.custom_middleware.auth_check;
-        if asks_plugin(definition) {
-            let mut hook = self.step(entry, HookType::CustomKeyCheck);
-            if entry.name.is_empty() && hook.state.is_ok() {
-                let reason = "plugin authentication is on but auth_check names no function";
-                hook.state = Err(Broken::Code(reason.into()));
-            }
-            chain.push(self.plugin_authentication(hook));
-            return Ok(());
-        }
-        if !entry.name.is_empty() {
-            warn!(
-                api = definition.api_id,
-                "The auth_check hook does not run: custom_plugin_auth_enabled is off or the entry \
-                 is disabled."
-            );
-        }
-        let name = match definition.auth.auth_header_name.as_str() {
-            "" => "authorization",
-            name => name,
-        };
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-            format!(
-                "API `{}`: auth.auth_header_name: `{name}` is no header",
-                definition.api_id
-            )
-        })?;
-        chain.push(AuthToken { header });
-        Ok(())
-    }
-
-    fn plugin_authentication(&self, hook: HookStep) -> AuthStep {
-        let (config, definition) = (&self.loader.config, self.definition);
-        AuthStep {
-            hook,
-            extractor: self.extractor.clone(),
-            sessions: Arc::clone(&self.loader.sessions),
-            lifetime: Lifetime {
-                forced: config.forced_session_lifetime(),
-                of_api: definition.session_lifetime,
-                respects_expiry: definition.session_lifetime_respects_key_expiration,
-            },
-            provides_identity: matches!(
-                definition.base_identity_provided_by.as_str(),
-                "" | "custom_auth"
-            ),
-        }
-    }
-
-    fn push_hooks(&mut self, chain: &mut Chain, entries: &[HookEntry], hook_type: HookType) {
-        for step in self.hooks(entries, hook_type) {
-            chain.push(step);
-        }
-    }
-
-    fn hooks(&mut self, entries: &[HookEntry], hook_type: HookType) -> Vec<HookStep> {
-        let enabled = entries.iter().filter(|entry| !entry.disabled);
-        enabled.map(|entry| self.step(entry, hook_type)).collect()
-    }
-
-    fn step(&mut self, entry: &HookEntry, hook_type: HookType) -> HookStep {
-        let (api, middleware) = (&self.definition.api_id, &self.definition.custom_middleware);
-        let step = self
-            .resolver
-            .step(api, self.bundle, middleware, entry, hook_type);
-        self.reports.push(HookReport {
-            hook: hook_type.as_str(),
-            name: entry.name.clone(),
-            driver: step.driver.to_string(),
-            problem: step
-                .state
-                .as_ref()
-                .err()
-                .map(|broken| broken.reason().to_owned()),
-        });
-        step
     }
 }
 
@@ -333,12 +214,6 @@ fn refusal(read: &Read) -> Option<String> {
             keys.join(", ")
         )
     })
-}
-
-/// Whether a plugin authenticates, on an API that authenticates at all.
-fn asks_plugin(definition: &ApiDefinition) -> bool {
-    let by_plugin = definition.custom_plugin_auth_enabled || definition.enable_coprocess_auth;
-    by_plugin && !definition.custom_middleware.auth_check.disabled
 }
 
 /// The API's ID extractor, or why its settings cannot work. Without a plugin to be spared

@@ -4,6 +4,7 @@ mod event_handlers;
 pub mod loader;
 mod plugins;
 pub mod reload;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

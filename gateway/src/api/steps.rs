@@ -1,0 +1,199 @@
+//! The steps of one API.
+
+use std::sync::Arc;
+
+use coprocess_core::HookType;
+use http::HeaderName;
+use tracing::warn;
+
+use super::HookReport;
+use super::loader::Loader;
+use super::plugins::HookResolver;
+use crate::bundle::Bundle;
+use crate::chain::Chain;
+use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
+use crate::definition::{ApiDefinition, HookEntry};
+use crate::middleware::{AuthToken, Refuse, SessionState};
+use crate::session::lifetime::Lifetime;
+
+/// Builds the steps of one API, in the one order that there is.
+pub(super) struct Steps<'a, 'b> {
+    pub(super) loader: &'a Loader,
+    pub(super) extractor: Option<Arc<IdExtractor>>,
+    pub(super) definition: &'a ApiDefinition,
+    pub(super) bundle: Option<&'a Bundle>,
+    pub(super) resolver: &'a mut HookResolver<'b>,
+    pub(super) reports: Vec<HookReport>,
+}
+
+/// What became of them.
+pub(super) struct Made {
+    pub(super) request_chain: Chain,
+    pub(super) response_hooks: Vec<HookStep>,
+    pub(super) hooks: Vec<HookReport>,
+}
+
+impl Steps<'_, '_> {
+    /// The steps, and how the hooks among them fared.
+    pub(super) fn make(mut self, refused: Option<String>) -> Result<Made, String> {
+        let mut request_chain = self.request_chain(refused)?;
+        let response_hooks = self.hooks(
+            &self.definition.custom_middleware.response,
+            HookType::Response,
+        );
+        for twin in response_hooks.iter().filter_map(HookStep::refusing_twin) {
+            request_chain.push(twin);
+        }
+        Ok(Made {
+            request_chain,
+            response_hooks,
+            hooks: self.reports,
+        })
+    }
+
+    /// The order of the chain. Each group is a function of its own; within a group the order
+    /// is that of the function.
+    fn request_chain(&mut self, refused: Option<String>) -> Result<Chain, String> {
+        let definition = self.definition;
+        let middleware = &definition.custom_middleware;
+        let mut chain = Chain::default();
+        if let Some(reason) = refused {
+            chain.push(Refuse { reason });
+        }
+        self.push_version_and_cors(&mut chain)?;
+        self.push_hooks(&mut chain, &middleware.pre, HookType::Pre);
+        self.push_guards(&mut chain)?;
+        if !definition.use_keyless {
+            self.push_authentication(&mut chain)?;
+            self.push_hooks(&mut chain, &middleware.post_key_auth, HookType::PostKeyAuth);
+            self.push_session_checks(&mut chain)?;
+        } else if !middleware.post_key_auth.is_empty() || !middleware.auth_check.name.is_empty() {
+            warn!(
+                api = definition.api_id,
+                "API is keyless: its auth_check and post_key_auth hooks do not run."
+            );
+        }
+        self.push_api_limits(&mut chain)?;
+        self.push_transforms(&mut chain)?;
+        self.push_answers(&mut chain)?;
+        self.push_hooks(&mut chain, &middleware.post, HookType::Post);
+        Ok(chain)
+    }
+
+    /// Version, lists of paths, CORS.
+    fn push_version_and_cors(&mut self, _chain: &mut Chain) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Addresses, client certificates, organisation, size, context variables.
+    fn push_guards(&mut self, _chain: &mut Chain) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Stripping of credentials, expiry, rights, rate and quota of the key.
+    fn push_session_checks(&mut self, chain: &mut Chain) -> Result<(), String> {
+        chain.push(SessionState);
+        Ok(())
+    }
+
+    /// The rate of the whole API.
+    fn push_api_limits(&mut self, _chain: &mut Chain) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Validation and transforms of body and headers, URL rewrite, method.
+    fn push_transforms(&mut self, _chain: &mut Chain) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// What answers in the upstream's place: mock responses, the cache.
+    fn push_answers(&mut self, _chain: &mut Chain) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn push_authentication(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let definition = self.definition;
+        let entry = &definition.custom_middleware.auth_check;
+        if asks_plugin(definition) {
+            let mut hook = self.step(entry, HookType::CustomKeyCheck);
+            if entry.name.is_empty() && hook.state.is_ok() {
+                let reason = "plugin authentication is on but auth_check names no function";
+                hook.state = Err(Broken::Code(reason.into()));
+            }
+            chain.push(self.plugin_authentication(hook));
+            return Ok(());
+        }
+        if !entry.name.is_empty() {
+            warn!(
+                api = definition.api_id,
+                "The auth_check hook does not run: custom_plugin_auth_enabled is off or the entry \
+                 is disabled."
+            );
+        }
+        let name = match definition.auth.auth_header_name.as_str() {
+            "" => "authorization",
+            name => name,
+        };
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            format!(
+                "API `{}`: auth.auth_header_name: `{name}` is no header",
+                definition.api_id
+            )
+        })?;
+        chain.push(AuthToken { header });
+        Ok(())
+    }
+
+    fn plugin_authentication(&self, hook: HookStep) -> AuthStep {
+        let (config, definition) = (&self.loader.config, self.definition);
+        AuthStep {
+            hook,
+            extractor: self.extractor.clone(),
+            sessions: Arc::clone(&self.loader.sessions),
+            lifetime: Lifetime {
+                forced: config.forced_session_lifetime(),
+                of_api: definition.session_lifetime,
+                respects_expiry: definition.session_lifetime_respects_key_expiration,
+            },
+            provides_identity: matches!(
+                definition.base_identity_provided_by.as_str(),
+                "" | "custom_auth"
+            ),
+        }
+    }
+
+    fn push_hooks(&mut self, chain: &mut Chain, entries: &[HookEntry], hook_type: HookType) {
+        for step in self.hooks(entries, hook_type) {
+            chain.push(step);
+        }
+    }
+
+    fn hooks(&mut self, entries: &[HookEntry], hook_type: HookType) -> Vec<HookStep> {
+        let enabled = entries.iter().filter(|entry| !entry.disabled);
+        enabled.map(|entry| self.step(entry, hook_type)).collect()
+    }
+
+    fn step(&mut self, entry: &HookEntry, hook_type: HookType) -> HookStep {
+        let (api, middleware) = (&self.definition.api_id, &self.definition.custom_middleware);
+        let step = self
+            .resolver
+            .step(api, self.bundle, middleware, entry, hook_type);
+        self.reports.push(HookReport {
+            hook: hook_type.as_str(),
+            name: entry.name.clone(),
+            driver: step.driver.to_string(),
+            problem: step
+                .state
+                .as_ref()
+                .err()
+                .map(|broken| broken.reason().to_owned()),
+        });
+        step
+    }
+}
+
+/// Whether a plugin authenticates, on an API that authenticates at all.
+pub(super) fn asks_plugin(definition: &ApiDefinition) -> bool {
+    let by_plugin = definition.custom_plugin_auth_enabled || definition.enable_coprocess_auth;
+    by_plugin && !definition.custom_middleware.auth_check.disabled
+}
