@@ -14,10 +14,14 @@ use serde_json::{Map, Value};
 use crate::json::{self, JsonError};
 
 mod env;
+mod http_server;
 mod session;
 mod storage;
+mod tls;
 
+pub use http_server::HttpServerOptions;
 pub use storage::{RedisOptions, StorageOptions, StorageType};
+pub use tls::{Certificates, Security};
 
 /// What the well-known sample configuration ships as its secret.
 const SAMPLE_SECRET: &str = "352d20ee67be67f6340b4c0605b044b7";
@@ -92,6 +96,21 @@ pub struct Config {
     pub storage: StorageOptions,
     /// The HTTP server.
     pub http_server_options: HttpServerOptions,
+    /// Do not check the certificates of HTTPS upstreams.
+    pub proxy_ssl_insecure_skip_verify: bool,
+    /// PEM file of the authorities that vouch for upstreams (an addition); empty means the
+    /// system's.
+    pub proxy_ssl_ca_file: PathBuf,
+    /// The lowest version of TLS towards upstreams, 771 is 1.2; 0 is the default.
+    pub proxy_ssl_min_version: u16,
+    /// The highest version; 0 is the default.
+    pub proxy_ssl_max_version: u16,
+    /// Ciphers of TLS 1.2 towards upstreams, by their IANA names; none means all.
+    pub proxy_ssl_ciphers: Vec<String>,
+    /// Offer HTTP/2 to HTTPS upstreams.
+    pub proxy_enable_http2: bool,
+    /// Certificates.
+    pub security: Security,
 }
 
 /// `local_session_cache`
@@ -137,27 +156,6 @@ pub struct EventHandler {
     pub handler_meta: Map<String, Value>,
 }
 
-/// `http_server_options`
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HttpServerOptions {
-    /// Let WebSocket upgrades through.
-    pub enable_websockets: bool,
-    /// A listen path matches whole path segments only.
-    pub enable_strict_routes: bool,
-    /// Seconds that a client may take to send a request's head, and that a connection may
-    /// stay idle.
-    pub read_timeout: u64,
-    /// Largest request head in bytes.
-    pub max_request_header_bytes: usize,
-    /// Most header fields of a request.
-    pub max_request_headers: usize,
-    /// Forward paths with `%2F`. Off, because upstreams disagree on what it means.
-    pub allow_encoded_slash: bool,
-    /// Pseudonym in the `Via` field towards upstreams; empty leaves the field out.
-    pub via: String,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -192,6 +190,13 @@ impl Default for Config {
             event_handlers: EventHandlers::default(),
             storage: StorageOptions::default(),
             http_server_options: HttpServerOptions::default(),
+            proxy_ssl_insecure_skip_verify: false,
+            proxy_ssl_ca_file: PathBuf::new(),
+            proxy_ssl_min_version: 0,
+            proxy_ssl_max_version: 0,
+            proxy_ssl_ciphers: Vec::new(),
+            proxy_enable_http2: false,
+            security: Security::default(),
         }
     }
 }
@@ -212,20 +217,6 @@ impl Default for CoprocessOptions {
             hook_timeout_ms: 5000,
             max_body_bytes: 32 * 1024 * 1024,
             language: Map::new(),
-        }
-    }
-}
-
-impl Default for HttpServerOptions {
-    fn default() -> Self {
-        Self {
-            enable_websockets: false,
-            enable_strict_routes: false,
-            read_timeout: 60,
-            max_request_header_bytes: 64 * 1024,
-            max_request_headers: 100,
-            allow_encoded_slash: false,
-            via: "coprocess-gateway".into(),
         }
     }
 }

@@ -17,6 +17,7 @@ mod languages;
 mod proxy;
 mod reload;
 mod storage;
+mod tls;
 mod upgrade;
 
 #[cfg(feature = "coprocess")]

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 pub use super::plugins::Drivers;
 use super::plugins::HookResolver;
 use super::steps::{Made, Steps, asks_plugin};
-use super::{Api, ApiTable, event_handlers};
+use super::{Api, ApiTable, event_handlers, upstream_tls};
 use crate::bundle::{self, Bundles, Found, InUse};
 use crate::config::Config;
 use crate::coprocess::IdExtractor;
@@ -21,6 +21,7 @@ use crate::definition::{ApiDefinition, unenforced};
 use crate::events::Events;
 use crate::json;
 use crate::session::Sessions;
+use crate::tls::client::SystemRoots;
 use crate::upstream::target::Target;
 
 /// Loads tables of APIs.
@@ -56,10 +57,11 @@ impl Loader {
                 self.config.app_path.display()
             )
         })?;
+        let roots = SystemRoots::default();
         let read: Vec<_> = files.iter().map(|file| (file, read(file))).collect();
         let found = self.get_bundles(&read);
         for (file, read) in read {
-            match read.and_then(|read| self.build(read, &found, &mut resolver)) {
+            match read.and_then(|read| self.build(read, &found, &mut resolver, &roots)) {
                 Ok(api) => {
                     if let Err(problem) = add(&mut table, api) {
                         table
@@ -94,12 +96,16 @@ impl Loader {
         mut read: Read,
         found: &Found,
         resolver: &mut HookResolver<'_>,
+        roots: &SystemRoots,
     ) -> Result<Api, String> {
         let bundle = take_bundle(&mut read, found)?;
         let used = bundle.as_ref().map(|used| &*used.bundle);
         let definition = &read.definition;
-        let target = Target::parse(&definition.proxy.target_url)
+        let mut target = Target::parse(&definition.proxy.target_url)
             .map_err(|error| format!("API `{}`: proxy.{error}", definition.api_id))?;
+        upstream_tls::secure(&mut target, definition, &self.config, roots).map_err(|error| {
+            format!("API `{}`: TLS to its upstream: {error}", definition.api_id)
+        })?;
         let extractor = extractor(definition);
         let refused = refusal(&read).or_else(|| extractor.as_ref().err().cloned());
         if let Some(reason) = &refused {

@@ -5,6 +5,7 @@ pub mod loader;
 mod plugins;
 pub mod reload;
 mod steps;
+mod upstream_tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

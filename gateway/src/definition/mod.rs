@@ -3,13 +3,16 @@
 //! Only serde lives here. [`crate::api`] turns a definition into what serves requests.
 
 pub mod unenforced;
+mod upstream;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::EventHandlers;
+pub use upstream::Transport;
 
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -53,6 +56,10 @@ pub struct ApiDefinition {
     pub config_data: Map<String, Value>,
     /// Do not show `config_data` to plugins.
     pub config_data_disabled: bool,
+    /// What is shown to upstreams, by their host: PEM files with certificate and key.
+    pub upstream_certificates: BTreeMap<String, PathBuf>,
+    /// Leave `upstream_certificates` aside.
+    pub upstream_certificates_disabled: bool,
 }
 
 impl ApiDefinition {
@@ -104,6 +111,8 @@ pub struct Proxy {
     pub strip_listen_path: bool,
     /// Send the client's `Host` to the upstream.
     pub preserve_host_header: bool,
+    /// How the upstream is connected to.
+    pub transport: Transport,
 }
 
 /// `custom_middleware`

@@ -22,6 +22,7 @@ use tracing::debug;
 use super::client_io::{self, ClientIo};
 use super::request::Worker;
 use crate::exchange::Peer;
+use crate::executor::LocalExecutor;
 use crate::timer::CoarseTimer;
 
 /// How long a connection that is closing is read from, and how much.
@@ -132,15 +133,5 @@ async fn serve_http2(stream: TcpStream, begun: Bytes, peer: &Peer, worker: Rc<Wo
     let outcome = worker.drain.notice().serve(connection, shut_down).await;
     if let Err(error) = outcome {
         debug!(peer = %peer.address, %error, "Connection ended with an error.");
-    }
-}
-
-/// Runs the streams of a connection on the thread that has the connection.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move { drop(future.await) });
     }
 }

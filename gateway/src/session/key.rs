@@ -151,8 +151,8 @@ pub fn md5_hex(bytes: &[u8]) -> String {
     hex(&Md5::digest(bytes))
 }
 
-/// By table, because an id is made for every request that has an extractor.
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex. By table, because an id is made for every request that has an extractor.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
     let digits = bytes

@@ -1,6 +1,7 @@
 //! Towards the origin: forwards a request and brings the response back.
 
 pub mod body;
+pub mod http2;
 pub mod pool;
 pub mod target;
 pub(crate) mod tunnel;
@@ -20,7 +21,7 @@ use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use crate::timer;
 use body::{RequestBody, ResponseBody, StreamState};
-use pool::{Kept, Lease, Pool, Sender, Taken};
+use pool::{Kept, Lease, Opened, Pool, Sender, Taken};
 use target::Target;
 
 /// What upstreams are told when the client does not say who it is. The product name is the
@@ -71,7 +72,10 @@ impl Upstream {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return tunnel::establish(response, upgrade);
         }
-        finish(response, Lease::new(sender, Rc::clone(&kept)))
+        finish(
+            response,
+            sender.map(|sender| Lease::new(sender, Rc::clone(&kept))),
+        )
     }
 
     /// The limit is on the upstream, so it starts anew while the client is still sending.
@@ -155,12 +159,24 @@ impl Upstream {
 /// Sends on a kept connection, or on a new one. A kept connection may be closed by the
 /// other side while the request is on its way: then the request is sent once more, if it
 /// was given back untouched or if doing it twice does no harm (RFC 9110, 9.2.2).
+///
+/// What is returned beside the response is the connection, if it is for one request only.
 async fn send(
     kept: &Kept,
     target: &Target,
     mut request: Request<RequestBody>,
     upgrade: bool,
-) -> Result<(Response<Incoming>, Sender), ProxyError> {
+) -> Result<(Response<Incoming>, Option<Sender>), ProxyError> {
+    if target.may_be_http2() && !upgrade && !kept.chose_http1() {
+        // Boxed, like everything that most requests do not need.
+        match Box::pin(http2::send(kept, target, request)).await? {
+            http2::Sent::Answered(response) => return Ok((response, None)),
+            http2::Sent::ChoseHttp1(unsent, Some(sender)) => {
+                return send_first(sender, *unsent).await;
+            }
+            http2::Sent::ChoseHttp1(unsent, None) => request = *unsent,
+        }
+    }
     while !upgrade
         && let Some(Taken {
             mut sender,
@@ -169,7 +185,7 @@ async fn send(
     {
         let spare = doubtful.then(|| spare_copy(&request)).flatten();
         match sender.try_send_request(request).await {
-            Ok(response) => return Ok((response, sender)),
+            Ok(response) => return Ok((response, Some(sender))),
             Err(mut error) => {
                 kept.doubt();
                 match (error.take_message(), spare) {
@@ -186,18 +202,46 @@ async fn send(
     }
     // Boxed, like everything that most requests do not need.
     Box::pin(async move {
-        let mut sender = pool::connect(target, upgrade).await?;
-        match sender.send_request(request).await {
-            Ok(response) => Ok((response, sender)),
-            Err(error) => Err(classify(&error)),
+        match pool::connect(target, upgrade).await? {
+            Opened::Http1(sender) => send_first(sender, request).await,
+            // It offers HTTP/2 since lately, or the request is for a WebSocket.
+            Opened::Http2(_) if upgrade => Err(http2::no_upgrade()),
+            Opened::Http2(sender) => send_shared(kept, target, sender, request).await,
         }
     })
     .await
 }
 
+/// Sends the first request of a connection.
+async fn send_first(
+    mut sender: Sender,
+    request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Option<Sender>), ProxyError> {
+    match sender.send_request(request).await {
+        Ok(response) => Ok((response, Some(sender))),
+        Err(error) => Err(classify(&error)),
+    }
+}
+
+/// Sends on a connection that became HTTP/2 unexpectedly, and keeps it for others.
+async fn send_shared(
+    kept: &Kept,
+    target: &Target,
+    sender: http2::Sender,
+    request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Option<Sender>), ProxyError> {
+    kept.shared.get_or_init(Box::default).put(sender);
+    match http2::send(kept, target, request).await? {
+        http2::Sent::Answered(response) => Ok((response, None)),
+        http2::Sent::ChoseHttp1(..) => Err(ProxyError::Upstream(
+            "upstream changes its protocol with each connection".into(),
+        )),
+    }
+}
+
 fn finish(
     response: Response<Incoming>,
-    lease: Lease,
+    lease: Option<Lease>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let (mut head, body) = response.into_parts();
     settle_framing(&mut head.headers)?;
@@ -205,10 +249,12 @@ fn finish(
     // The client's version is the client's connection's business.
     head.version = Version::HTTP_11;
     let body = if body.is_end_stream() {
-        lease.give_back();
+        if let Some(lease) = lease {
+            lease.give_back();
+        }
         ResponseBody::Upstream(body, None)
     } else {
-        ResponseBody::Upstream(body, Some(lease))
+        ResponseBody::Upstream(body, lease)
     };
     Ok(Response::from_parts(head, body))
 }
@@ -257,6 +303,7 @@ fn spare_copy(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>
         let mut copy = Request::new(RequestBody::Whole(bytes::Bytes::new()));
         *copy.method_mut() = request.method().clone();
         *copy.uri_mut() = request.uri().clone();
+        *copy.version_mut() = request.version();
         *copy.headers_mut() = request.headers().clone();
         Box::new(copy)
     })

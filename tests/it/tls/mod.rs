@@ -1,0 +1,13 @@
+//! TLS and HTTP/2, towards upstreams and towards clients.
+//!
+//! Certificates are made for each test. TLS itself is put in front of the harness's upstreams
+//! and behind its clients by small relays, so that both go on to read and write plain bytes.
+
+mod certificates;
+mod grpc;
+mod http2_upstream;
+mod relay;
+mod upstream;
+
+use certificates::{Authority, Identity};
+use relay::{Front, ServerSide};
