@@ -19,7 +19,7 @@ mod session;
 mod storage;
 mod tls;
 
-pub use http_server::HttpServerOptions;
+pub use http_server::{CertificateEntry, HttpServerOptions};
 pub use storage::{RedisOptions, StorageOptions, StorageType};
 pub use tls::{Certificates, Security};
 
@@ -285,6 +285,7 @@ impl Config {
         }
         config.validate()?;
         warnings.extend(config.storage.without_effect());
+        warnings.extend(config.http_server_options.without_effect());
         Ok(Loaded { config, warnings })
     }
 
@@ -308,6 +309,10 @@ impl Config {
             (
                 "http_server_options.read_timeout",
                 self.http_server_options.read_timeout,
+            ),
+            (
+                "http_server_options.tls_handshake_timeout",
+                self.http_server_options.tls_handshake_timeout,
             ),
         ] {
             if seconds == 0 {

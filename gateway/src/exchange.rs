@@ -8,12 +8,15 @@ use coprocess_core::{RequestId, Session};
 use http::request::Parts;
 use http::{HeaderValue, Uri};
 use hyper::upgrade::OnUpgrade;
+use rustls::ServerConnection;
+use rustls::pki_types::CertificateDer;
 
 use crate::api::Api;
 use crate::edge::Policy;
 use crate::error::ErrorStyle;
 use crate::phase::Phase;
 use crate::session::Unsaved;
+use crate::tls::fingerprint;
 use crate::upstream::body::RequestBody;
 
 /// A request on its way, and what was found out about it.
@@ -55,6 +58,37 @@ pub struct Peer {
     pub text: HeaderValue,
     /// What its connection does.
     pub phase: Phase,
+    /// What the handshake has shown, on a connection with TLS.
+    pub tls: Option<Arc<TlsPeer>>,
+}
+
+/// What the TLS handshake has shown of a client.
+#[derive(Debug)]
+pub struct TlsPeer {
+    /// Its certificate and those between it and its authority; empty where it has none. It
+    /// has the key, and nothing else of it was checked.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The SHA-256 of its certificate in lower-case hex, by which certificates are named;
+    /// empty where it has none.
+    pub fingerprint: String,
+}
+
+// === impl TlsPeer ===
+
+impl TlsPeer {
+    /// What a connection whose handshake has ended knows of its client.
+    pub fn of(connection: &ServerConnection) -> Self {
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let chain: Vec<_> = chain
+            .iter()
+            .map(|certificate| certificate.clone().into_owned())
+            .collect();
+        let fingerprint = chain.first().map(|certificate| fingerprint(certificate));
+        Self {
+            fingerprint: fingerprint.unwrap_or_default(),
+            chain,
+        }
+    }
 }
 
 // === impl Peer ===
@@ -67,6 +101,21 @@ impl Peer {
             address,
             text: HeaderValue::try_from(text).expect("an IP address is ASCII"),
             phase: Phase::default(),
+            tls: None,
+        }
+    }
+
+    /// The same, reached through TLS.
+    pub fn with_tls(mut self, tls: Arc<TlsPeer>) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        match self.tls {
+            None => "http",
+            Some(_) => "https",
         }
     }
 }

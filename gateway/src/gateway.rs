@@ -20,6 +20,8 @@ use crate::events::{self, Events};
 use crate::server::{self, Server, ServerError};
 use crate::session::Sessions;
 use crate::storage::{self, MemoryStore, Store};
+use crate::tls::TlsError;
+use crate::tls::server::Termination;
 
 /// Longest wait for the disk at the end.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
@@ -37,6 +39,7 @@ pub struct Gateway {
     control_runtime: Runtime,
     languages: Vec<Arc<dyn coprocess_core::CoProcessLanguage>>,
     events: Events,
+    termination: Option<Arc<Termination>>,
     /// The handlers of system events could all be made.
     has_event_handlers: bool,
 }
@@ -53,6 +56,9 @@ pub enum GatewayError {
     /// The store.
     #[error("{0}")]
     Storage(#[from] storage::OpenError),
+    /// Certificates, or what else TLS needs.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
 }
 
 /// What a gateway is built for.
@@ -78,6 +84,7 @@ impl Gateway {
             .thread_name("control")
             .enable_all()
             .build()?;
+        let termination = Termination::new(&config.http_server_options)?.map(Arc::new);
         let store: Arc<dyn Store> = match purpose {
             Purpose::Serve => storage::open(&config.storage, control_runtime.handle())?,
             Purpose::Check => Arc::new(MemoryStore::default()),
@@ -99,6 +106,7 @@ impl Gateway {
             drivers,
             sessions: Arc::clone(&sessions),
             events: events.clone(),
+            termination: termination.clone(),
         });
         let control = Control {
             config: Arc::clone(&config),
@@ -112,6 +120,7 @@ impl Gateway {
             control_runtime,
             languages,
             events,
+            termination,
             has_event_handlers: handlers.iter().all(|handler| handler.problem.is_none()),
         })
     }
@@ -140,12 +149,21 @@ impl Gateway {
         let server = Server::bind(&self.config)?;
         let addresses: Vec<SocketAddr> = server.addresses();
         if self.config.control_api_port != 0 {
-            let listening = server::control::listen(&self.config, router.clone(), stopped.clone());
+            let tls = self.termination.clone();
+            let listening =
+                server::control::listen(&self.config, router.clone(), tls, stopped.clone());
             self.control_runtime.block_on(listening)?;
         }
         let table = Arc::clone(self.control.reloader.table());
         let handle = self.control_runtime.handle().clone();
-        let running = server.start(&self.config, table, router, handle, stopped)?;
+        let running = server.start(
+            &self.config,
+            table,
+            router,
+            handle,
+            self.termination.clone(),
+            stopped,
+        )?;
         for address in addresses {
             info!(%address, workers = self.config.worker_count(), "Listening.");
         }

@@ -22,6 +22,7 @@ use crate::events::Events;
 use crate::json;
 use crate::session::Sessions;
 use crate::tls::client::SystemRoots;
+use crate::tls::server::Termination;
 use crate::upstream::target::Target;
 
 /// Loads tables of APIs.
@@ -36,6 +37,8 @@ pub struct Loader {
     pub events: Events,
     /// The bundles, which outlive one load.
     pub bundles: Bundles,
+    /// TLS with clients, whose certificates are read with the definitions.
+    pub termination: Option<Arc<Termination>>,
 }
 
 /// A definition as it was read.
@@ -73,10 +76,22 @@ impl Loader {
             }
         }
         add_aliases(&mut table);
+        self.load_certificates(&mut table);
         for problem in &table.problems {
             error!(problem, "API is not loaded.");
         }
         Ok(table)
+    }
+
+    /// Reads the certificates for clients anew.
+    fn load_certificates(&self, table: &mut ApiTable) {
+        let Some(termination) = &self.termination else {
+            return;
+        };
+        if let Err(error) = termination.reload() {
+            error!(%error, "Certificates are not read anew, those of before go on serving.");
+            table.stale_certificates = Some(error.to_string());
+        }
     }
 
     /// Gets the bundles that definitions name. Those that none names are forgotten, unless

@@ -105,6 +105,8 @@ pub struct ApiTable {
     pub apis: BTreeMap<String, Arc<Api>>,
     /// Definitions that could not be loaded, one sentence each.
     pub problems: Vec<String>,
+    /// Why the certificates for clients are not those of the files, if so.
+    pub stale_certificates: Option<String>,
 }
 
 impl ApiTable {
@@ -114,6 +116,7 @@ impl ApiTable {
             router: Router::new(strict_routes),
             apis: BTreeMap::new(),
             problems: Vec::new(),
+            stale_certificates: None,
         }
     }
 
@@ -143,6 +146,13 @@ impl ApiTable {
                 "API `{id}`: bundle `{bundle}`: its last good version serves: {reason}"
             ))
         };
-        self.apis.values().filter_map(stale).collect()
+        let certificates = self.stale_certificates.iter();
+        let certificates =
+            certificates.map(|reason| format!("certificates of before go on serving: {reason}"));
+        self.apis
+            .values()
+            .filter_map(stale)
+            .chain(certificates)
+            .collect()
     }
 }

@@ -1,5 +1,7 @@
 //! `http_server_options`: how clients are served.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// `http_server_options`
@@ -19,8 +21,37 @@ pub struct HttpServerOptions {
     pub max_request_headers: usize,
     /// Forward paths with `%2F`. Off, because upstreams disagree on what it means.
     pub allow_encoded_slash: bool,
+    /// Speak TLS with clients, on all ports.
+    pub use_ssl: bool,
+    /// Certificates with the names that they are for.
+    pub certificates: Vec<CertificateEntry>,
+    /// More certificates: PEM files that have the key too.
+    pub ssl_certificates: Vec<PathBuf>,
+    /// The lowest version of TLS with clients, 771 is 1.2; 0 is the default.
+    pub min_version: u16,
+    /// The highest version; 0 is the default.
+    pub max_version: u16,
+    /// Ciphers of TLS 1.2 with clients, by their IANA names; none means all.
+    pub ssl_ciphers: Vec<String>,
+    /// Offer HTTP/2 to clients that speak TLS.
+    pub enable_http2: bool,
+    /// Seconds that a client may take for the handshake (an addition).
+    pub tls_handshake_timeout: u64,
     /// Pseudonym in the `Via` field towards upstreams; empty leaves the field out.
     pub via: String,
+}
+
+/// One entry of `http_server_options.certificates`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CertificateEntry {
+    /// The name that clients ask for, beside those in the certificate.
+    #[serde(alias = "name")]
+    pub domain_name: String,
+    /// PEM file of the certificate and what is between it and its authority.
+    pub cert_file: PathBuf,
+    /// PEM file of the key.
+    pub key_file: PathBuf,
 }
 
 impl Default for HttpServerOptions {
@@ -32,7 +63,25 @@ impl Default for HttpServerOptions {
             max_request_header_bytes: 64 * 1024,
             max_request_headers: 100,
             allow_encoded_slash: false,
+            use_ssl: false,
+            certificates: Vec::new(),
+            ssl_certificates: Vec::new(),
+            min_version: 0,
+            max_version: 0,
+            ssl_ciphers: Vec::new(),
+            enable_http2: true,
+            tls_handshake_timeout: 10,
             via: "coprocess-gateway".into(),
         }
+    }
+}
+
+impl HttpServerOptions {
+    /// Settings that are there and do nothing, one sentence each.
+    pub(super) fn without_effect(&self) -> Option<String> {
+        let has_certificates = !self.certificates.is_empty() || !self.ssl_certificates.is_empty();
+        (has_certificates && !self.use_ssl).then(|| {
+            "http_server_options: its certificates have no effect, because use_ssl is off".into()
+        })
     }
 }

@@ -25,6 +25,7 @@ use crate::edge::{self, Policy, Verdict};
 use crate::error::{ErrorFormat, ErrorStyle, METHODS, ProxyError, plain};
 use crate::events::tell_refusal;
 use crate::exchange::{Exchange, Peer};
+use crate::tls::server::Termination;
 use crate::upstream::body::{RequestBody, ResponseBody};
 use crate::upstream::{Upstream, tunnel};
 
@@ -34,6 +35,7 @@ pub(super) struct Seed {
     pub(super) table: Arc<ArcSwap<ApiTable>>,
     pub(super) router: axum::Router,
     pub(super) control: Handle,
+    pub(super) termination: Option<Arc<Termination>>,
 }
 
 /// A data-plane thread's own state.
@@ -41,6 +43,7 @@ pub(super) struct Worker {
     pub(super) config: Arc<Config>,
     pub(super) upstream: Upstream,
     pub(super) drain: Drain,
+    pub(super) termination: Option<Arc<Termination>>,
     /// Remembers the newest table, so that a look at it is not a write to shared memory.
     table: RefCell<Cache<Arc<ArcSwap<ApiTable>>, Arc<ApiTable>>>,
     router: axum::Router,
@@ -65,6 +68,7 @@ impl Worker {
             table,
             router,
             control,
+            termination,
         } = seed;
         let time_limit = Duration::from_secs(config.proxy_default_timeout);
         let upstream = Upstream::new(time_limit, &config.http_server_options.via);
@@ -77,6 +81,7 @@ impl Worker {
             config,
             upstream,
             drain: Drain::default(),
+            termination,
             table: RefCell::new(Cache::new(table)),
             router,
             control,
@@ -159,7 +164,7 @@ impl Worker {
             received: SystemTime::now(),
             error_style,
             policy: self.policy,
-            scheme: "http",
+            scheme: peer.scheme(),
             session: None,
             unsaved: None,
             upgrade,

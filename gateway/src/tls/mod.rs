@@ -3,13 +3,16 @@
 //! What is here is what both need: the library's provider, versions and ciphers by the names
 //! that configurations use, and PEM files whose errors name the file.
 
+mod any_client;
 pub mod client;
+pub mod server;
 pub mod unverified;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use aws_lc_rs::digest;
+use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ProtocolVersion, SupportedCipherSuite, SupportedProtocolVersion, version};
@@ -69,7 +72,7 @@ impl Suite<'_> {
 
     /// The cryptography with the ciphers that are left.
     pub fn provider(&self) -> Result<Arc<CryptoProvider>, TlsError> {
-        let mut provider = aws_lc_rs::default_provider();
+        let mut provider = crypto::aws_lc_rs::default_provider();
         if !self.ciphers.is_empty() {
             let known = names(&provider.cipher_suites);
             let unknown: Vec<&str> = self.ciphers.iter().map(String::as_str).collect();
@@ -126,6 +129,11 @@ pub fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let pem = read(file)?;
     PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|error| at(file, &format!("no usable private key: {error}")))
+}
+
+/// What certificates are named by: the SHA-256 of one in lower-case hex.
+pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    crate::session::key::hex(digest::digest(&digest::SHA256, certificate).as_ref())
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

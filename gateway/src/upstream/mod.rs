@@ -133,6 +133,9 @@ impl Upstream {
             headers.insert(header::HOST, api.target.host_header.clone());
         }
         append_forwarded_for(&mut headers, exchange);
+        if exchange.client.tls.is_some() {
+            headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        }
         if let Some(via) = &self.via {
             headers.append(header::VIA, via.clone());
         }

@@ -7,11 +7,12 @@ use std::thread;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::Identity;
+use super::{Authority, Identity};
 
 /// What a server does in the handshake.
 pub(crate) struct ServerSide {
@@ -133,4 +134,66 @@ where
         });
     });
     address
+}
+
+/// What a client does in the handshake.
+pub(crate) struct ClientSide {
+    pub(crate) roots: Arc<RootCertStore>,
+    pub(crate) server_name: &'static str,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) versions: &'static [&'static SupportedProtocolVersion],
+    pub(crate) alpn: &'static [&'static str],
+}
+
+impl ClientSide {
+    pub(crate) fn of(authority: &Authority) -> Self {
+        Self {
+            roots: authority.roots(),
+            server_name: "localhost",
+            identity: None,
+            versions: rustls::DEFAULT_VERSIONS,
+            alpn: &[],
+        }
+    }
+
+    fn config(&self) -> ClientConfig {
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(self.versions)
+            .unwrap()
+            .with_root_certificates(Arc::clone(&self.roots));
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder
+                .with_client_auth_cert(identity.chain(), identity.private_key())
+                .unwrap(),
+        };
+        config.alpn_protocols = self
+            .alpn
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        config
+    }
+
+    /// Does the handshake with the server at `address`.
+    pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<TlsStream<TcpStream>> {
+        let connector = TlsConnector::from(Arc::new(self.config()));
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let name = self.server_name.try_into().unwrap();
+        connector.connect(name, stream).await
+    }
+
+    /// A plain port whose connections go on to `address` in TLS.
+    pub(crate) fn tunnel(self, address: SocketAddr) -> SocketAddr {
+        let side = Arc::new(self);
+        serve(move |mut plain| {
+            let side = Arc::clone(&side);
+            async move {
+                let mut stream = side.connect(address).await?;
+                tokio::io::copy_bidirectional(&mut plain, &mut stream).await?;
+                Ok(())
+            }
+        })
+    }
 }

@@ -3,11 +3,8 @@
 use serde_json::{Value, json};
 use test_harness::{Definition, Gateway, GatewayBuilder, Request, Upstream};
 
-use super::{Authority, Front, ServerSide};
+use super::{Authority, Front, ONLY_1_2, ServerSide};
 use crate::gateway;
-
-/// The versions of a server that is behind the times.
-const ONLY_1_2: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
 
 fn with_authority(authority: &Authority) -> GatewayBuilder {
     gateway().file("ca.pem", &authority.pem)
