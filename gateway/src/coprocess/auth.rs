@@ -292,7 +292,7 @@ async fn elsewhere<T: Send + 'static>(
 }
 
 /// What a session asks for and nothing here enforces.
-fn unenforced(session: &Session) -> Option<&'static str> {
+pub(crate) fn unenforced(session: &Session) -> Option<&'static str> {
     let mut rights = session.access_rights.values();
     if !session.apply_policies.is_empty() || !session.apply_policy_id.is_empty() {
         Some("policies")
@@ -348,6 +348,17 @@ fn accepted(
 fn carry_over(made: &mut Session, stored: &Session) {
     made.quota_renews = stored.quota_renews;
     made.quota_remaining = stored.quota_remaining;
+    for (api_id, right) in &mut made.access_rights {
+        let Some(stored) = stored.access_rights.get(api_id) else {
+            continue;
+        };
+        if right.limit.is_none() {
+            right.limit.clone_from(&stored.limit);
+        }
+        if right.allowance_scope.is_empty() {
+            right.allowance_scope.clone_from(&stored.allowance_scope);
+        }
+    }
     if made.certificate.is_empty() {
         made.certificate.clone_from(&stored.certificate);
     }
