@@ -16,6 +16,7 @@ use crate::bundle::InUse;
 use crate::chain::Chain;
 use crate::coprocess::HookStep;
 use crate::events::{ApiEvents, HandlerReport};
+use crate::policy::Policies;
 use crate::router::Router;
 use crate::upstream::target::Target;
 
@@ -47,6 +48,8 @@ pub struct Api {
     pub event_handlers: Vec<HandlerReport>,
     /// The bundle that its hooks are from; it stays on the disk as long as this is held.
     pub bundle: Option<InUse>,
+    /// The policies of keys.
+    pub policies: Arc<Policies>,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
     /// The log has said that rates and quotas of sessions are not enforced.
@@ -84,6 +87,7 @@ impl Api {
             events,
             event_handlers: Vec::new(),
             bundle: None,
+            policies: Arc::default(),
             refused: None,
             limits_told: AtomicBool::new(false),
         }
@@ -104,6 +108,8 @@ pub struct ApiTable {
     pub apis: BTreeMap<String, Arc<Api>>,
     /// Definitions that could not be loaded, one sentence each.
     pub problems: Vec<String>,
+    /// The policies of keys, which were read just before the APIs.
+    pub policies: Arc<Policies>,
 }
 
 impl ApiTable {
@@ -113,6 +119,7 @@ impl ApiTable {
             router: Router::new(strict_routes),
             apis: BTreeMap::new(),
             problems: Vec::new(),
+            policies: Arc::default(),
         }
     }
 
@@ -130,7 +137,8 @@ impl ApiTable {
 
     /// Whether everything that was asked for is served.
     pub fn is_healthy(&self) -> bool {
-        self.problems.is_empty() && self.apis.values().all(|api| api.is_healthy())
+        let loaded = self.problems.is_empty() && self.policies.problems.is_empty();
+        loaded && self.apis.values().all(|api| api.is_healthy())
     }
 
     /// What is served, but not as it should be; one sentence each.

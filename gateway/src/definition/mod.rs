@@ -2,7 +2,9 @@
 //!
 //! Only serde lives here. [`crate::api`] turns a definition into what serves requests.
 
+pub mod access;
 pub mod auth;
+pub mod policy;
 pub mod unenforced;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::config::EventHandlers;
 
 pub use auth::{Auth, AuthConfigs};
+pub use policy::{Partitions, PolicyDefinition};
 
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

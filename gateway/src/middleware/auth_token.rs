@@ -69,8 +69,12 @@ impl AuthToken {
 
     /// Makes the key's session the request's, if it is one for this API.
     fn adopt(&self, kept: &Kept, exchange: &mut Exchange) -> Result<Flow, ProxyError> {
-        let (api, session) = (&*exchange.api, &kept.session);
-        if let Some(what) = coprocess::unenforced(session) {
+        let api = &*exchange.api;
+        let org_id = &api.spec.org_id;
+        let Ok(session) = api.policies.of_stored(kept, org_id) else {
+            return Err(refuse(&kept.session.key_id, exchange));
+        };
+        if let Some(what) = coprocess::unenforced(&session) {
             warn!(
                 api = api.id,
                 what, "Key needs what is not implemented, and is refused."
@@ -79,13 +83,13 @@ impl AuthToken {
         }
         // A key that is for all APIs is for those of its organisation.
         let is_here = session.org_id.is_empty()
-            || session.org_id == api.spec.org_id
+            || session.org_id == *org_id
             || session.access_rights.contains_key(&api.id);
         if !is_here {
             return Err(refuse(&session.key_id, exchange));
         }
         if self.provides_identity {
-            exchange.session = Some(Arc::clone(session));
+            exchange.session = Some(session);
         }
         Ok(Flow::Continue)
     }

@@ -21,6 +21,7 @@ use moka::sync::Cache;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
+use crate::policy;
 use crate::storage::{Store, StoreError, keys};
 use key::KeyNames;
 use lifetime::Lifetime;
@@ -94,6 +95,8 @@ pub struct Kept {
     written: Option<Instant>,
     /// When it ends in the store, where this process knows.
     ends: Option<Instant>,
+    /// What its policies have made of it.
+    pub(crate) applied: policy::Memory,
 }
 
 /// A session could not be had.
@@ -245,6 +248,7 @@ impl Sessions {
                     seen: now,
                     written: None,
                     ends: None,
+                    applied: policy::Memory::default(),
                 }
             }
         };
@@ -365,6 +369,7 @@ impl Sessions {
             written: Some(now),
             // A time too far away to be written down is no end.
             ends: ttl.and_then(|ttl| now.checked_add(ttl)),
+            applied: policy::Memory::default(),
         };
         Ok(Some(Unsaved {
             name: self.names.of_id(id),

@@ -112,6 +112,14 @@ impl Record {
         }
     }
 
+    /// Puts entries into the metadata, as the values that they are.
+    pub fn add_metadata(&mut self, entries: &Map<String, Value>) {
+        let mut metadata = get::<Map<String, Value>>(&self.0, "meta_data").unwrap_or_default();
+        metadata.extend(entries.clone());
+        let metadata = (!metadata.is_empty()).then_some(Value::Object(metadata));
+        put_value(&mut self.0, "meta_data", metadata);
+    }
+
     /// Whose session it is, where that was written down.
     pub fn fingerprint(&self) -> Option<&str> {
         self.0.get(FINGERPRINT).and_then(Value::as_str)
@@ -324,7 +332,8 @@ fn shown((key, value): (&String, &Value)) -> (String, String) {
     (key.clone(), text_of(value))
 }
 
-fn text_of(value: &Value) -> String {
+/// A value of the metadata as plugins see it.
+pub(crate) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
