@@ -15,11 +15,13 @@ use crate::json::{self, JsonError};
 
 mod env;
 mod http_server;
+mod policies;
 mod session;
 mod storage;
 mod tls;
 
 pub use http_server::{CertificateEntry, HttpServerOptions};
+pub use policies::PolicyOptions;
 pub use storage::{RedisOptions, StorageOptions, StorageType};
 pub use tls::{Certificates, Security};
 
@@ -88,6 +90,10 @@ pub struct Config {
     pub global_session_lifetime: i64,
     /// What a process remembers of sessions.
     pub local_session_cache: LocalSessionCache,
+    /// The admin API makes keys without access rights, which are for all APIs.
+    pub allow_master_keys: bool,
+    /// Where policies are.
+    pub policies: PolicyOptions,
     /// Plugins.
     pub coprocess_options: CoprocessOptions,
     /// Handlers of system events.
@@ -186,6 +192,8 @@ impl Default for Config {
             force_global_session_lifetime: false,
             global_session_lifetime: 0,
             local_session_cache: LocalSessionCache::default(),
+            allow_master_keys: false,
+            policies: PolicyOptions::default(),
             coprocess_options: CoprocessOptions::default(),
             event_handlers: EventHandlers::default(),
             storage: StorageOptions::default(),
@@ -327,6 +335,7 @@ impl Config {
             });
         }
         session::validate(self)?;
+        self.policies.validate()?;
         let probes = [
             &self.health_check_endpoint_name,
             &self.readiness_check_endpoint_name,

@@ -79,6 +79,9 @@ pub enum ProxyError {
     /// The gateway is shutting down its control plane, or has failed.
     #[error("internal: {0}")]
     Internal(String),
+    /// The store that knows keys cannot be asked.
+    #[error("key cannot be looked up: {0}")]
+    KeyStore(String),
 }
 
 impl ProxyError {
@@ -117,6 +120,7 @@ impl ProxyError {
                 (S::BAD_GATEWAY, "There was a problem proxying the request")
             }
             Self::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "Upstream service reached hard timeout."),
+            Self::KeyStore(_) => (S::SERVICE_UNAVAILABLE, "Service temporarily unavailable."),
         }
     }
 

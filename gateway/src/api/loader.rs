@@ -20,6 +20,7 @@ use crate::coprocess::IdExtractor;
 use crate::definition::{ApiDefinition, unenforced};
 use crate::events::Events;
 use crate::json;
+use crate::policy::{self, Policies};
 use crate::session::Sessions;
 use crate::tls::client::SystemRoots;
 use crate::tls::server::Termination;
@@ -52,7 +53,14 @@ impl Loader {
     /// Reads every definition and all plugin code anew. Blocks on files and interpreters.
     /// A folder that cannot be read is an error: it is not the same as one without APIs.
     pub fn load(&self) -> Result<ApiTable, String> {
-        let mut table = ApiTable::empty(self.config.http_server_options.enable_strict_routes);
+        let policies = Arc::new(policy::load(&self.config.policies)?);
+        for problem in &policies.problems {
+            error!(problem, "Policy is not loaded.");
+        }
+        let mut table = ApiTable {
+            policies: Arc::clone(&policies),
+            ..ApiTable::empty(self.config.http_server_options.enable_strict_routes)
+        };
         let mut resolver = HookResolver::new(&self.config, &self.drivers);
         let files = definition_files(&self.config.app_path).map_err(|error| {
             format!(
@@ -64,7 +72,7 @@ impl Loader {
         let read: Vec<_> = files.iter().map(|file| (file, read(file))).collect();
         let found = self.get_bundles(&read);
         for (file, read) in read {
-            match read.and_then(|read| self.build(read, &found, &mut resolver, &roots)) {
+            match read.and_then(|read| self.build(read, &found, &policies, &mut resolver, &roots)) {
                 Ok(api) => {
                     if let Err(problem) = add(&mut table, api) {
                         table
@@ -110,6 +118,7 @@ impl Loader {
         &self,
         mut read: Read,
         found: &Found,
+        policies: &Arc<Policies>,
         resolver: &mut HookResolver<'_>,
         roots: &SystemRoots,
     ) -> Result<Api, String> {
@@ -156,6 +165,7 @@ impl Loader {
             events,
             event_handlers,
             bundle,
+            policies: Arc::clone(policies),
             refused,
             limits_told: AtomicBool::new(false),
         })

@@ -17,6 +17,7 @@ use crate::bundle::InUse;
 use crate::chain::Chain;
 use crate::coprocess::HookStep;
 use crate::events::{ApiEvents, HandlerReport};
+use crate::policy::Policies;
 use crate::router::Router;
 use crate::upstream::target::Target;
 
@@ -48,6 +49,8 @@ pub struct Api {
     pub event_handlers: Vec<HandlerReport>,
     /// The bundle that its hooks are from; it stays on the disk as long as this is held.
     pub bundle: Option<InUse>,
+    /// The policies of keys.
+    pub policies: Arc<Policies>,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
     /// The log has said that rates and quotas of sessions are not enforced.
@@ -85,6 +88,7 @@ impl Api {
             events,
             event_handlers: Vec::new(),
             bundle: None,
+            policies: Arc::default(),
             refused: None,
             limits_told: AtomicBool::new(false),
         }
@@ -107,6 +111,8 @@ pub struct ApiTable {
     pub problems: Vec<String>,
     /// Why the certificates for clients are not those of the files, if so.
     pub stale_certificates: Option<String>,
+    /// The policies of keys, which were read just before the APIs.
+    pub policies: Arc<Policies>,
 }
 
 impl ApiTable {
@@ -117,6 +123,7 @@ impl ApiTable {
             apis: BTreeMap::new(),
             problems: Vec::new(),
             stale_certificates: None,
+            policies: Arc::default(),
         }
     }
 
@@ -134,7 +141,8 @@ impl ApiTable {
 
     /// Whether everything that was asked for is served.
     pub fn is_healthy(&self) -> bool {
-        self.problems.is_empty() && self.apis.values().all(|api| api.is_healthy())
+        let loaded = self.problems.is_empty() && self.policies.problems.is_empty();
+        loaded && self.apis.values().all(|api| api.is_healthy())
     }
 
     /// What is served, but not as it should be; one sentence each.

@@ -2,6 +2,9 @@
 //!
 //! Only serde lives here. [`crate::api`] turns a definition into what serves requests.
 
+pub mod access;
+pub mod auth;
+pub mod policy;
 pub mod unenforced;
 mod upstream;
 
@@ -13,6 +16,9 @@ use serde_json::{Map, Value};
 
 use crate::config::EventHandlers;
 pub use upstream::Transport;
+
+pub use auth::{Auth, AuthConfigs};
+pub use policy::{Partitions, PolicyDefinition};
 
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -30,6 +36,12 @@ pub struct ApiDefinition {
     pub active: bool,
     /// Where a key is found.
     pub auth: Auth,
+    /// The same for each mechanism.
+    pub auth_configs: AuthConfigs,
+    /// A key is asked for, also where another mechanism authenticates.
+    pub use_standard_auth: bool,
+    /// Take credentials out of what goes to the upstream.
+    pub strip_auth_data: bool,
     /// The versions.
     pub version_data: VersionData,
     /// From where to where.
@@ -69,14 +81,6 @@ impl ApiDefinition {
             !self.custom_middleware_bundle.is_empty() && !self.custom_middleware_bundle_disabled;
         used.then_some(self.custom_middleware_bundle.as_str())
     }
-}
-
-/// `auth`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Auth {
-    /// The header that carries the key; empty means `Authorization`.
-    pub auth_header_name: String,
 }
 
 /// `version_data`

@@ -1,9 +1,13 @@
 //! The gateway's own steps, one file each.
 
 mod auth_token;
+mod credential;
 mod refuse;
 mod session_state;
+mod strip_auth;
 
 pub use auth_token::AuthToken;
+pub use credential::Credential;
 pub use refuse::Refuse;
 pub use session_state::SessionState;
+pub use strip_auth::StripAuth;

@@ -3,11 +3,11 @@
 //! The document is kept as JSON and not as a struct: what this gateway does not know, in the
 //! document and in its parts, must survive being written back. Zero values are left out.
 
-use coprocess_core::{
-    AccessDefinition, AccessSpec, BasicAuthData, JwtData, Monitor, Session, StringMap,
-};
+use coprocess_core::{BasicAuthData, JwtData, Monitor, Session, StringMap};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+use super::rights;
 
 /// The entry of the metadata that names the key which a session belongs to.
 pub const TOKEN: &str = "token";
@@ -59,7 +59,9 @@ impl Record {
         session.enable_detailed_recording =
             session.enable_detailed_recording || get(map, "enable_detail_recording")?;
         for (id, right) in &get::<Map<String, Value>>(map, "access_rights")? {
-            session.access_rights.insert(id.clone(), access(right)?);
+            session
+                .access_rights
+                .insert(id.clone(), rights::read(right)?);
         }
         session.basic_auth_data = basic_auth(map)?;
         session.jwt_data = jwt(map)?;
@@ -83,7 +85,7 @@ impl Record {
         if said_by_the_older_name {
             put(map, "enable_detailed_recording", &detailed);
         }
-        apply_rights(map, session);
+        rights::apply(map, session);
         apply_metadata(map, &session.metadata);
         if basic_auth(map).ok() != Some(session.basic_auth_data.clone()) {
             let data = session.basic_auth_data.clone().unwrap_or_default();
@@ -108,6 +110,14 @@ impl Record {
                 [("trigger_limits", data.trigger_limits.json())],
             );
         }
+    }
+
+    /// Puts entries into the metadata, as the values that they are.
+    pub fn add_metadata(&mut self, entries: &Map<String, Value>) {
+        let mut metadata = get::<Map<String, Value>>(&self.0, "meta_data").unwrap_or_default();
+        metadata.extend(entries.clone());
+        let metadata = (!metadata.is_empty()).then_some(Value::Object(metadata));
+        put_value(&mut self.0, "meta_data", metadata);
     }
 
     /// Whose session it is, where that was written down.
@@ -178,7 +188,7 @@ plain_fields! {
 }
 
 /// What a field writes into the document; nothing for its zero value.
-trait Field {
+pub(super) trait Field {
     fn json(&self) -> Option<Value>;
 }
 
@@ -227,7 +237,7 @@ impl Field for StringMap {
     }
 }
 
-fn get<T: DeserializeOwned + Default>(
+pub(super) fn get<T: DeserializeOwned + Default>(
     map: &Map<String, Value>,
     name: &str,
 ) -> Result<T, Unreadable> {
@@ -237,11 +247,11 @@ fn get<T: DeserializeOwned + Default>(
     }
 }
 
-fn put(map: &mut Map<String, Value>, name: &str, field: &impl Field) {
+pub(super) fn put(map: &mut Map<String, Value>, name: &str, field: &impl Field) {
     put_value(map, name, field.json());
 }
 
-fn put_value(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
+pub(super) fn put_value(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
     match value {
         Some(value) => drop(map.insert(name.to_owned(), value)),
         None => drop(map.remove(name)),
@@ -249,7 +259,7 @@ fn put_value(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
 }
 
 /// Sets fields of an object in the document and keeps its others; an empty one is left out.
-fn put_group<const N: usize>(
+pub(super) fn put_group<const N: usize>(
     map: &mut Map<String, Value>,
     name: &str,
     fields: [(&str, Option<Value>); N],
@@ -293,57 +303,14 @@ fn monitor(map: &Map<String, Value>) -> Result<Option<Monitor>, Unreadable> {
     Ok((data != Monitor::default()).then_some(data))
 }
 
-fn access(right: &Value) -> Result<AccessDefinition, Unreadable> {
-    let map = object(right, "access_rights")?;
-    let mut allowed_urls = Vec::new();
-    for url in &get::<Vec<Value>>(map, "allowed_urls")? {
-        let url = object(url, "allowed_urls")?;
-        let methods = get(url, "methods")?;
-        let url = get(url, "url")?;
-        allowed_urls.push(AccessSpec { url, methods });
-    }
-    Ok(AccessDefinition {
-        api_name: get(map, "api_name")?,
-        api_id: get(map, "api_id")?,
-        versions: get(map, "versions")?,
-        allowed_urls,
-    })
-}
-
-fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>, Unreadable> {
+pub(super) fn object<'a>(
+    value: &'a Value,
+    place: &str,
+) -> Result<&'a Map<String, Value>, Unreadable> {
     value.as_object().ok_or_else(|| Unreadable {
         place: place.to_owned(),
         reason: "an entry is not an object".into(),
     })
-}
-
-fn apply_rights(map: &mut Map<String, Value>, session: &Session) {
-    let mut before = get::<Map<String, Value>>(map, "access_rights").unwrap_or_default();
-    let mut rights = Map::new();
-    for (id, right) in &session.access_rights {
-        let mut entry = match before.remove(id) {
-            Some(entry) if access(&entry).is_ok_and(|shown| shown == *right) => {
-                rights.insert(id.clone(), entry);
-                continue;
-            }
-            Some(Value::Object(entry)) => entry,
-            _ => Map::new(),
-        };
-        put(&mut entry, "api_name", &right.api_name);
-        put(&mut entry, "api_id", &right.api_id);
-        put(&mut entry, "versions", &right.versions);
-        let urls = right.allowed_urls.iter().map(|spec| {
-            let mut url = Map::new();
-            put(&mut url, "url", &spec.url);
-            put(&mut url, "methods", &spec.methods);
-            Value::Object(url)
-        });
-        let urls = (!right.allowed_urls.is_empty()).then(|| urls.collect());
-        put_value(&mut entry, "allowed_urls", urls);
-        rights.insert(id.clone(), Value::Object(entry));
-    }
-    let rights = (!rights.is_empty()).then_some(Value::Object(rights));
-    put_value(map, "access_rights", rights);
 }
 
 /// Text that is still what a plugin was shown keeps the value behind it.
@@ -365,7 +332,8 @@ fn shown((key, value): (&String, &Value)) -> (String, String) {
     (key.clone(), text_of(value))
 }
 
-fn text_of(value: &Value) -> String {
+/// A value of the metadata as plugins see it.
+pub(crate) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
