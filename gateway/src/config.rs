@@ -117,6 +117,8 @@ pub struct Config {
     pub proxy_enable_http2: bool,
     /// Certificates.
     pub security: Security,
+    /// Do not check the certificates of servers that have key sets for tokens.
+    pub jwt_ssl_insecure_skip_verify: bool,
 }
 
 /// `local_session_cache`
@@ -205,6 +207,7 @@ impl Default for Config {
             proxy_ssl_ciphers: Vec::new(),
             proxy_enable_http2: false,
             security: Security::default(),
+            jwt_ssl_insecure_skip_verify: false,
         }
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! Status and message are the contract's to the byte; clients and monitoring match on them.
 
+mod auth;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::upstream::body::ResponseBody;
+pub use auth::AuthRefusal;
 
 /// What `Allow` says of every resource: the gateway knows no more of an upstream's.
 pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -82,6 +85,9 @@ pub enum ProxyError {
     /// The store that knows keys cannot be asked.
     #[error("key cannot be looked up: {0}")]
     KeyStore(String),
+    /// A mechanism that authenticates does not let the caller in.
+    #[error("caller is not let in: {0}")]
+    Auth(Box<AuthRefusal>),
 }
 
 impl ProxyError {
@@ -108,6 +114,7 @@ impl ProxyError {
             Self::Driver(_) | Self::Refused(_) | Self::Internal(_) => {
                 (S::INTERNAL_SERVER_ERROR, "Internal Server Error")
             }
+            Self::Auth(refusal) => (refusal.status, &refusal.message),
             Self::BodyTooLarge(_) => (S::PAYLOAD_TOO_LARGE, "Request is too large"),
             Self::DownstreamBody(_) => (S::BAD_REQUEST, "Request body is malformed"),
             Self::DownstreamStalled => (S::REQUEST_TIMEOUT, "Request body timeout"),
@@ -147,6 +154,12 @@ impl ProxyError {
         let headers = response.headers_mut();
         if self.ends_connection() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Self::Auth(refusal) = &self
+            && let Some(challenge) = &refusal.challenge
+            && let Ok(challenge) = HeaderValue::from_str(challenge)
+        {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             // RFC 9110, 15.5.6: the field must be there; an empty list would be a lie.

@@ -17,6 +17,7 @@ use crate::bundle::{self, Bundles};
 use crate::config::Config;
 use crate::coprocess::{Driver, data::PluginData, host::GatewayHost};
 use crate::events::{self, Events};
+use crate::jwt::jwks::Jwks;
 use crate::server::{self, Server, ServerError};
 use crate::session::Sessions;
 use crate::storage::{self, MemoryStore, Store};
@@ -107,6 +108,10 @@ impl Gateway {
             sessions: Arc::clone(&sessions),
             events: events.clone(),
             termination: termination.clone(),
+            jwks: Jwks::new(
+                control_runtime.handle().clone(),
+                config.jwt_ssl_insecure_skip_verify,
+            ),
         });
         let control = Control {
             config: Arc::clone(&config),

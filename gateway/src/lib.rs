@@ -27,6 +27,7 @@ mod executor;
 pub mod gateway;
 pub mod gather;
 pub mod json;
+pub mod jwt;
 pub mod middleware;
 pub mod outbound;
 pub mod phase;

@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod auth;
 mod bundle;
 mod edge;
 mod events;

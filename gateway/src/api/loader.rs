@@ -20,6 +20,7 @@ use crate::coprocess::IdExtractor;
 use crate::definition::{ApiDefinition, unenforced};
 use crate::events::Events;
 use crate::json;
+use crate::jwt::jwks::Jwks;
 use crate::policy::{self, Policies};
 use crate::session::Sessions;
 use crate::tls::client::SystemRoots;
@@ -40,6 +41,8 @@ pub struct Loader {
     pub bundles: Bundles,
     /// TLS with clients, whose certificates are read with the definitions.
     pub termination: Option<Arc<Termination>>,
+    /// The key sets of tokens, which outlive one load.
+    pub jwks: Arc<Jwks>,
 }
 
 /// A definition as it was read.

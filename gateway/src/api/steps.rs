@@ -10,10 +10,9 @@ use super::loader::Loader;
 use super::plugins::HookResolver;
 use crate::bundle::Bundle;
 use crate::chain::Chain;
-use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
+use crate::coprocess::{HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry, auth};
-use crate::middleware::{AuthToken, Credential, Refuse, SessionState, StripAuth};
-use crate::session::lifetime::Lifetime;
+use crate::middleware::{Refuse, SessionState, StripAuth};
 
 /// Builds the steps of one API, in the one order that there is.
 pub(super) struct Steps<'a, 'b> {
@@ -111,47 +110,6 @@ impl Steps<'_, '_> {
         Ok(())
     }
 
-    fn push_authentication(&mut self, chain: &mut Chain) -> Result<(), String> {
-        let definition = self.definition;
-        let entry = &definition.custom_middleware.auth_check;
-        if asks_plugin(definition) {
-            let mut hook = self.step(entry, HookType::CustomKeyCheck);
-            if entry.name.is_empty() && hook.state.is_ok() {
-                let reason = "plugin authentication is on but auth_check names no function";
-                hook.state = Err(Broken::Code(reason.into()));
-            }
-            chain.push(self.plugin_authentication(hook));
-            if definition.use_standard_auth {
-                self.push_standard_authentication(chain)?;
-            }
-            return Ok(());
-        }
-        if !entry.name.is_empty() {
-            warn!(
-                api = definition.api_id,
-                "The auth_check hook does not run: custom_plugin_auth_enabled is off or the entry \
-                 is disabled."
-            );
-        }
-        self.push_standard_authentication(chain)
-    }
-
-    fn push_standard_authentication(&self, chain: &mut Chain) -> Result<(), String> {
-        chain.push(AuthToken {
-            credential: self.credential(auth::TOKEN)?,
-            sessions: Arc::clone(&self.loader.sessions),
-            provides_identity: self.identity_is_by("auth_token"),
-        });
-        Ok(())
-    }
-
-    /// Where a mechanism finds its credential.
-    fn credential(&self, mechanism: &str) -> Result<Credential, String> {
-        let (settings, path) = self.definition.auth_of(mechanism);
-        Credential::new(settings)
-            .map_err(|mistake| format!("API `{}`: {path}.{mistake}", self.definition.api_id))
-    }
-
     fn push_strip_auth(&self, chain: &mut Chain) -> Result<(), String> {
         let definition = self.definition;
         if !definition.strip_auth_data {
@@ -168,27 +126,6 @@ impl Steps<'_, '_> {
         Ok(())
     }
 
-    /// Whether the session of this mechanism is the request's.
-    fn identity_is_by(&self, mechanism: &str) -> bool {
-        let by = self.definition.base_identity_provided_by.as_str();
-        by.is_empty() || by == mechanism
-    }
-
-    fn plugin_authentication(&self, hook: HookStep) -> AuthStep {
-        let (config, definition) = (&self.loader.config, self.definition);
-        AuthStep {
-            hook,
-            extractor: self.extractor.clone(),
-            sessions: Arc::clone(&self.loader.sessions),
-            lifetime: Lifetime {
-                forced: config.forced_session_lifetime(),
-                of_api: definition.session_lifetime,
-                respects_expiry: definition.session_lifetime_respects_key_expiration,
-            },
-            provides_identity: self.identity_is_by("custom_auth"),
-        }
-    }
-
     fn push_hooks(&mut self, chain: &mut Chain, entries: &[HookEntry], hook_type: HookType) {
         for step in self.hooks(entries, hook_type) {
             chain.push(step);
@@ -200,7 +137,7 @@ impl Steps<'_, '_> {
         enabled.map(|entry| self.step(entry, hook_type)).collect()
     }
 
-    fn step(&mut self, entry: &HookEntry, hook_type: HookType) -> HookStep {
+    pub(super) fn step(&mut self, entry: &HookEntry, hook_type: HookType) -> HookStep {
         let (api, middleware) = (&self.definition.api_id, &self.definition.custom_middleware);
         let step = self
             .resolver

@@ -366,7 +366,7 @@ fn accepted(
 }
 
 /// What a plugin that makes its session anew each time cannot know, or did not say.
-fn carry_over(made: &mut Session, stored: &Session) {
+pub(crate) fn carry_over(made: &mut Session, stored: &Session) {
     made.quota_renews = stored.quota_renews;
     made.quota_remaining = stored.quota_remaining;
     for (api_id, right) in &mut made.access_rights {

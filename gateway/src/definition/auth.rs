@@ -9,6 +9,9 @@ use super::ApiDefinition;
 /// The entry of `auth_configs` for keys.
 pub const TOKEN: &str = "authToken";
 
+/// The entry of `auth_configs` for JSON Web Tokens.
+pub const JWT: &str = "jwt";
+
 /// `auth`, or one entry of `auth_configs`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

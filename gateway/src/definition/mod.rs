@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod auth;
+mod jwt;
 pub mod policy;
 pub mod unenforced;
 mod upstream;
@@ -18,6 +19,7 @@ use crate::config::EventHandlers;
 pub use upstream::Transport;
 
 pub use auth::{Auth, AuthConfigs};
+pub use jwt::{ScopeClaim, Scopes};
 pub use policy::{Partitions, PolicyDefinition};
 
 /// One API, as its file describes it.
@@ -72,6 +74,38 @@ pub struct ApiDefinition {
     pub upstream_certificates: BTreeMap<String, PathBuf>,
     /// Leave `upstream_certificates` aside.
     pub upstream_certificates_disabled: bool,
+    /// A JSON Web Token is asked for.
+    pub enable_jwt: bool,
+    /// What its key is: `hmac`, `rsa`, `ecdsa` or `eddsa`.
+    pub jwt_signing_method: String,
+    /// The key in base64, or the URL of a key set; empty means the caller's session has it.
+    pub jwt_source: String,
+    /// The claim that says who calls; empty means `sub`.
+    pub jwt_identity_base_field: String,
+    /// The claim with the name of a key whose policy counts.
+    pub jwt_client_base_field: String,
+    /// The claim with the caller's policy.
+    pub jwt_policy_field_name: String,
+    /// The policies of callers whose tokens name none.
+    pub jwt_default_policies: Vec<String>,
+    /// The claim with scopes; the older form of `scopes.jwt`.
+    pub jwt_scope_claim_name: String,
+    /// Which policy a scope stands for; the older form of `scopes.jwt`.
+    pub jwt_scope_to_policy_mapping: BTreeMap<String, String>,
+    /// Scopes of tokens.
+    pub scopes: Scopes,
+    /// Seconds that a token is taken after it has expired.
+    pub jwt_expires_at_validation_skew: u64,
+    /// Seconds that a token may be issued in the future.
+    pub jwt_issued_at_validation_skew: u64,
+    /// Seconds that a token is taken before it is valid.
+    pub jwt_not_before_validation_skew: u64,
+    /// The name of the key is not the caller's.
+    pub jwt_skip_kid: bool,
+    /// Who may have issued a token (an addition); none means everybody who has the key.
+    pub jwt_allowed_issuers: Vec<String>,
+    /// Whom a token may be for (an addition); none means everybody.
+    pub jwt_allowed_audiences: Vec<String>,
 }
 
 impl ApiDefinition {

@@ -19,7 +19,6 @@ const PROTECTIVE: &[&str] = &[
     "domain",
     "enable_ip_blacklisting",
     "enable_ip_whitelisting",
-    "enable_jwt",
     "enable_proxy_protocol",
     "enable_signature_checking",
     "global_rate_limit.rate",
@@ -122,14 +121,14 @@ mod tests {
     #[test]
     fn protective_keys_are_told_apart_from_ignored_ones() {
         let raw = json!({
-            "enable_jwt": true,
+            "use_oauth2": true,
             "enable_ip_whitelisting": false,
             "tags": ["x"],
             "tag_headers": [],
             "version_data": {"versions": {"1.0": {"extended_paths": {"white_list": [{"path": "a"}]}}}},
         });
         let unread = [
-            "enable_jwt",
+            "use_oauth2",
             "enable_ip_whitelisting",
             "tags",
             "tag_headers",
@@ -140,7 +139,7 @@ mod tests {
             sort(&raw, &unread),
             Unenforced {
                 protective: vec![
-                    "enable_jwt".into(),
+                    "use_oauth2".into(),
                     "version_data.versions.1.0.extended_paths.white_list".into()
                 ],
                 ignored: vec!["tags".into()],

@@ -98,7 +98,7 @@ impl Credential {
 }
 
 /// The key without the `Bearer ` that may stand before it.
-pub(super) fn without_scheme(value: &str) -> &str {
+pub(crate) fn without_scheme(value: &str) -> &str {
     const SCHEME: &str = "bearer ";
     match value.get(..SCHEME.len()) {
         Some(scheme) if scheme.eq_ignore_ascii_case(SCHEME) => &value[SCHEME.len()..],

@@ -8,6 +8,7 @@ mod strip_auth;
 
 pub use auth_token::AuthToken;
 pub use credential::Credential;
+pub(crate) use credential::without_scheme;
 pub use refuse::Refuse;
 pub use session_state::SessionState;
 pub use strip_auth::StripAuth;

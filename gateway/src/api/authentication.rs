@@ -1,0 +1,106 @@
+//! The mechanisms that authenticate the callers of one API, in the order of the contract: all
+//! that are enabled have to pass, and one of them provides the session.
+
+use std::sync::Arc;
+
+use coprocess_core::HookType;
+use tracing::warn;
+
+use super::steps::{Steps, asks_plugin};
+use crate::chain::Chain;
+use crate::coprocess::{AuthStep, Broken, HookStep};
+use crate::definition::auth;
+use crate::jwt::JwtAuth;
+use crate::middleware::{AuthToken, Credential};
+use crate::session::lifetime::Lifetime;
+
+impl Steps<'_, '_> {
+    pub(super) fn push_authentication(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let definition = self.definition;
+        let mut enabled = Vec::new();
+        if definition.enable_jwt {
+            chain.push(self.jwt()?);
+            enabled.push("jwt_claim");
+        }
+        let entry = &definition.custom_middleware.auth_check;
+        if asks_plugin(definition) {
+            let mut hook = self.step(entry, HookType::CustomKeyCheck);
+            if entry.name.is_empty() && hook.state.is_ok() {
+                let reason = "plugin authentication is on but auth_check names no function";
+                hook.state = Err(Broken::Code(reason.into()));
+            }
+            chain.push(self.plugin_authentication(hook));
+            enabled.push("custom_auth");
+        } else if !entry.name.is_empty() {
+            warn!(
+                api = definition.api_id,
+                "The auth_check hook does not run: custom_plugin_auth_enabled is off or the entry \
+                 is disabled."
+            );
+        }
+        if definition.use_standard_auth || enabled.is_empty() {
+            chain.push(AuthToken {
+                credential: self.credential(auth::TOKEN)?,
+                sessions: Arc::clone(&self.loader.sessions),
+                provides_identity: self.identity_is_by("auth_token"),
+            });
+            enabled.push("auth_token");
+        }
+        let by = definition.base_identity_provided_by.as_str();
+        if !by.is_empty() && !enabled.contains(&by) {
+            warn!(
+                api = definition.api_id,
+                by,
+                ?enabled,
+                "API refuses its requests: what base_identity_provided_by names is not enabled."
+            );
+        }
+        Ok(())
+    }
+
+    fn mistake(&self, mistake: &str) -> String {
+        format!("API `{}`: {mistake}", self.definition.api_id)
+    }
+
+    /// Where a mechanism finds its credential.
+    pub(super) fn credential(&self, mechanism: &str) -> Result<Credential, String> {
+        let (settings, path) = self.definition.auth_of(mechanism);
+        Credential::new(settings).map_err(|mistake| self.mistake(&format!("{path}.{mistake}")))
+    }
+
+    /// Whether the session of this mechanism is the request's.
+    fn identity_is_by(&self, mechanism: &str) -> bool {
+        let by = self.definition.base_identity_provided_by.as_str();
+        by.is_empty() || by == mechanism
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        let (config, definition) = (&self.loader.config, self.definition);
+        Lifetime {
+            forced: config.forced_session_lifetime(),
+            of_api: definition.session_lifetime,
+            respects_expiry: definition.session_lifetime_respects_key_expiration,
+        }
+    }
+
+    fn plugin_authentication(&self, hook: HookStep) -> AuthStep {
+        AuthStep {
+            hook,
+            extractor: self.extractor.clone(),
+            sessions: Arc::clone(&self.loader.sessions),
+            lifetime: self.lifetime(),
+            provides_identity: self.identity_is_by("custom_auth"),
+        }
+    }
+
+    fn jwt(&self) -> Result<JwtAuth, String> {
+        let step = JwtAuth::new(
+            self.definition,
+            &self.loader.jwks,
+            self.credential(auth::JWT)?,
+            Arc::clone(&self.loader.sessions),
+            (self.lifetime(), self.identity_is_by("jwt_claim")),
+        );
+        step.map_err(|mistake| self.mistake(&mistake))
+    }
+}
