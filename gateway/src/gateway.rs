@@ -105,6 +105,8 @@ impl Gateway {
             reloader: Arc::new(reloader),
             sessions,
             store,
+            events: events.clone(),
+            files: Arc::default(),
         };
         Ok(Self {
             config,

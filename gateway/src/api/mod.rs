@@ -18,6 +18,7 @@ use crate::coprocess::HookStep;
 use crate::events::{ApiEvents, HandlerReport};
 use crate::policy::Policies;
 use crate::router::Router;
+use crate::session::lifetime::Lifetime;
 use crate::upstream::target::Target;
 
 /// One loaded API.
@@ -50,6 +51,10 @@ pub struct Api {
     pub bundle: Option<InUse>,
     /// The policies of keys.
     pub policies: Arc<Policies>,
+    /// How long its sessions are kept.
+    pub lifetime: Lifetime,
+    /// Its definition, as it is written.
+    pub text: Arc<str>,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
     /// The log has said that rates and quotas of sessions are not enforced.
@@ -88,6 +93,8 @@ impl Api {
             event_handlers: Vec::new(),
             bundle: None,
             policies: Arc::default(),
+            lifetime: Lifetime::default(),
+            text: "{}".into(),
             refused: None,
             limits_told: AtomicBool::new(false),
         }

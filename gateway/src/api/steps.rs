@@ -6,14 +6,13 @@ use coprocess_core::HookType;
 use tracing::warn;
 
 use super::HookReport;
-use super::loader::Loader;
+use super::loader::{Loader, lifetime};
 use super::plugins::HookResolver;
 use crate::bundle::Bundle;
 use crate::chain::Chain;
 use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry, auth};
 use crate::middleware::{AuthToken, Credential, Refuse, SessionState, StripAuth};
-use crate::session::lifetime::Lifetime;
 
 /// Builds the steps of one API, in the one order that there is.
 pub(super) struct Steps<'a, 'b> {
@@ -175,16 +174,11 @@ impl Steps<'_, '_> {
     }
 
     fn plugin_authentication(&self, hook: HookStep) -> AuthStep {
-        let (config, definition) = (&self.loader.config, self.definition);
         AuthStep {
             hook,
             extractor: self.extractor.clone(),
             sessions: Arc::clone(&self.loader.sessions),
-            lifetime: Lifetime {
-                forced: config.forced_session_lifetime(),
-                of_api: definition.session_lifetime,
-                respects_expiry: definition.session_lifetime_respects_key_expiration,
-            },
+            lifetime: lifetime(&self.loader.config, self.definition),
             provides_identity: self.identity_is_by("custom_auth"),
         }
     }

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod auth;
 pub mod policy;
+pub mod session;
 pub mod unenforced;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::config::EventHandlers;
 
 pub use auth::{Auth, AuthConfigs};
 pub use policy::{Partitions, PolicyDefinition};
+pub use session::SessionDefinition;
 
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -47,6 +47,11 @@ impl Record {
     }
 
     /// The document.
+    pub fn document(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// The same as a value.
     pub fn into_value(self) -> Value {
         Value::Object(self.0)
     }
@@ -112,6 +117,16 @@ impl Record {
         }
     }
 
+    /// A value of the document.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// Sets a value of the document.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
     /// Puts entries into the metadata, as the values that they are.
     pub fn add_metadata(&mut self, entries: &Map<String, Value>) {
         let mut metadata = get::<Map<String, Value>>(&self.0, "meta_data").unwrap_or_default();
@@ -139,6 +154,12 @@ impl Record {
         if metadata.is_empty() {
             self.0.remove("meta_data");
         }
+    }
+}
+
+impl From<Map<String, Value>> for Record {
+    fn from(document: Map<String, Value>) -> Self {
+        Self(document)
     }
 }
 
