@@ -8,6 +8,7 @@
 pub mod key;
 pub mod lifetime;
 pub mod record;
+mod rights;
 mod writer;
 
 use std::sync::Arc;

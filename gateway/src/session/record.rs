@@ -3,11 +3,11 @@
 //! The document is kept as JSON and not as a struct: what this gateway does not know, in the
 //! document and in its parts, must survive being written back. Zero values are left out.
 
-use coprocess_core::{
-    AccessDefinition, AccessSpec, BasicAuthData, JwtData, Monitor, Session, StringMap,
-};
+use coprocess_core::{BasicAuthData, JwtData, Monitor, Session, StringMap};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+use super::rights::{access, apply_rights};
 
 /// The entry of the metadata that names the key which a session belongs to.
 pub const TOKEN: &str = "token";
@@ -27,8 +27,8 @@ pub struct Record(Map<String, Value>);
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("stored session is not readable: {place}: {reason}")]
 pub struct Unreadable {
-    place: String,
-    reason: String,
+    pub(super) place: String,
+    pub(super) reason: String,
 }
 
 // === impl Record ===
@@ -178,7 +178,7 @@ plain_fields! {
 }
 
 /// What a field writes into the document; nothing for its zero value.
-trait Field {
+pub(super) trait Field {
     fn json(&self) -> Option<Value>;
 }
 
@@ -227,7 +227,7 @@ impl Field for StringMap {
     }
 }
 
-fn get<T: DeserializeOwned + Default>(
+pub(super) fn get<T: DeserializeOwned + Default>(
     map: &Map<String, Value>,
     name: &str,
 ) -> Result<T, Unreadable> {
@@ -237,11 +237,11 @@ fn get<T: DeserializeOwned + Default>(
     }
 }
 
-fn put(map: &mut Map<String, Value>, name: &str, field: &impl Field) {
+pub(super) fn put(map: &mut Map<String, Value>, name: &str, field: &impl Field) {
     put_value(map, name, field.json());
 }
 
-fn put_value(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
+pub(super) fn put_value(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
     match value {
         Some(value) => drop(map.insert(name.to_owned(), value)),
         None => drop(map.remove(name)),
@@ -265,7 +265,7 @@ fn put_group<const N: usize>(
     );
 }
 
-fn unreadable(place: &str, error: &serde_json::Error) -> Unreadable {
+pub(super) fn unreadable(place: &str, error: &serde_json::Error) -> Unreadable {
     let (place, reason) = (place.to_owned(), error.to_string());
     Unreadable { place, reason }
 }
@@ -291,59 +291,6 @@ fn monitor(map: &Map<String, Value>) -> Result<Option<Monitor>, Unreadable> {
     let trigger_limits = get(&group, "trigger_limits")?;
     let data = Monitor { trigger_limits };
     Ok((data != Monitor::default()).then_some(data))
-}
-
-fn access(right: &Value) -> Result<AccessDefinition, Unreadable> {
-    let map = object(right, "access_rights")?;
-    let mut allowed_urls = Vec::new();
-    for url in &get::<Vec<Value>>(map, "allowed_urls")? {
-        let url = object(url, "allowed_urls")?;
-        let methods = get(url, "methods")?;
-        let url = get(url, "url")?;
-        allowed_urls.push(AccessSpec { url, methods });
-    }
-    Ok(AccessDefinition {
-        api_name: get(map, "api_name")?,
-        api_id: get(map, "api_id")?,
-        versions: get(map, "versions")?,
-        allowed_urls,
-    })
-}
-
-fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>, Unreadable> {
-    value.as_object().ok_or_else(|| Unreadable {
-        place: place.to_owned(),
-        reason: "an entry is not an object".into(),
-    })
-}
-
-fn apply_rights(map: &mut Map<String, Value>, session: &Session) {
-    let mut before = get::<Map<String, Value>>(map, "access_rights").unwrap_or_default();
-    let mut rights = Map::new();
-    for (id, right) in &session.access_rights {
-        let mut entry = match before.remove(id) {
-            Some(entry) if access(&entry).is_ok_and(|shown| shown == *right) => {
-                rights.insert(id.clone(), entry);
-                continue;
-            }
-            Some(Value::Object(entry)) => entry,
-            _ => Map::new(),
-        };
-        put(&mut entry, "api_name", &right.api_name);
-        put(&mut entry, "api_id", &right.api_id);
-        put(&mut entry, "versions", &right.versions);
-        let urls = right.allowed_urls.iter().map(|spec| {
-            let mut url = Map::new();
-            put(&mut url, "url", &spec.url);
-            put(&mut url, "methods", &spec.methods);
-            Value::Object(url)
-        });
-        let urls = (!right.allowed_urls.is_empty()).then(|| urls.collect());
-        put_value(&mut entry, "allowed_urls", urls);
-        rights.insert(id.clone(), Value::Object(entry));
-    }
-    let rights = (!rights.is_empty()).then_some(Value::Object(rights));
-    put_value(map, "access_rights", rights);
 }
 
 /// Text that is still what a plugin was shown keeps the value behind it.
