@@ -12,11 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::json::{self, JsonError};
+use crate::limits::RateMode;
 
 mod env;
+mod limits;
 mod session;
 mod storage;
 
+pub use limits::LimitHeaders;
 pub use storage::{RedisOptions, StorageOptions, StorageType};
 
 /// What the well-known sample configuration ships as its secret.
@@ -84,6 +87,10 @@ pub struct Config {
     pub global_session_lifetime: i64,
     /// What a process remembers of sessions.
     pub local_session_cache: LocalSessionCache,
+    /// What `X-RateLimit-*` tell: `quotas` or `rate_limits`.
+    pub rate_limit_response_headers: LimitHeaders,
+    /// Where rates are counted with a store that gateways share: `exact` or `local`.
+    pub rate_limit_mode: RateMode,
     /// Plugins.
     pub coprocess_options: CoprocessOptions,
     /// Handlers of system events.
@@ -188,6 +195,8 @@ impl Default for Config {
             force_global_session_lifetime: false,
             global_session_lifetime: 0,
             local_session_cache: LocalSessionCache::default(),
+            rate_limit_response_headers: LimitHeaders::default(),
+            rate_limit_mode: RateMode::default(),
             coprocess_options: CoprocessOptions::default(),
             event_handlers: EventHandlers::default(),
             storage: StorageOptions::default(),

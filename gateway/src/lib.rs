@@ -26,6 +26,7 @@ pub mod exchange;
 pub mod gateway;
 pub mod gather;
 pub mod json;
+pub mod limits;
 pub mod middleware;
 pub mod outbound;
 pub mod phase;

@@ -83,7 +83,12 @@ async fn show(
     };
     for name in names {
         match control.sessions.document(&name).await {
-            Ok(Some(record)) => return axum::Json(record.into_value()).into_response(),
+            Ok(Some(mut record)) => {
+                return match control.limits.show(&name, &mut record).await {
+                    Ok(()) => axum::Json(record.into_value()).into_response(),
+                    Err(failure) => failed(&failure.into()),
+                };
+            }
             Ok(None) => {}
             Err(failure) => return failed(&failure),
         }
@@ -101,8 +106,13 @@ async fn remove(
         Err(response) => return *response,
     };
     for name in names {
-        match control.sessions.delete(name).await {
+        // What it says about its quotas goes with it.
+        let record = control.sessions.document(&name).await.ok().flatten();
+        match control.sessions.delete(name.clone()).await {
             Ok(true) => {
+                if let Err(failure) = control.limits.reset(&name, record.as_ref()).await {
+                    return failed(&failure.into());
+                }
                 let done = Done {
                     key: &key,
                     status: "ok",

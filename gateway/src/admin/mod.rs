@@ -22,6 +22,7 @@ use subtle::ConstantTimeEq;
 use self::extract::{Path, Query};
 use crate::api::reload::Reloader;
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::session::Sessions;
 use crate::storage::Store;
 
@@ -34,6 +35,8 @@ pub struct Control {
     pub reloader: Arc<Reloader>,
     /// The sessions of keys.
     pub sessions: Arc<Sessions>,
+    /// The counters of rates and quotas.
+    pub limits: Arc<Limits>,
     /// What is kept.
     pub store: Arc<dyn Store>,
 }

@@ -8,7 +8,6 @@ mod steps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use coprocess_core::Spec;
 
@@ -49,8 +48,6 @@ pub struct Api {
     pub bundle: Option<InUse>,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
-    /// The log has said that rates and quotas of sessions are not enforced.
-    pub limits_told: AtomicBool,
 }
 
 /// How one hook entry fared at load.
@@ -85,7 +82,6 @@ impl Api {
             event_handlers: Vec::new(),
             bundle: None,
             refused: None,
-            limits_told: AtomicBool::new(false),
         }
     }
 

@@ -1,6 +1,5 @@
 //! The hook that authenticates, and what becomes of the session that it makes.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -293,14 +292,8 @@ async fn elsewhere<T: Send + 'static>(
 
 /// What a session asks for and nothing here enforces.
 fn unenforced(session: &Session) -> Option<&'static str> {
-    let mut rights = session.access_rights.values();
-    if !session.apply_policies.is_empty() || !session.apply_policy_id.is_empty() {
-        Some("policies")
-    } else if rights.any(|right| !right.allowed_urls.is_empty()) {
-        Some("allowed_urls")
-    } else {
-        None
-    }
+    let has_policies = !session.apply_policies.is_empty() || !session.apply_policy_id.is_empty();
+    has_policies.then_some("policies")
 }
 
 /// A session that asks for restrictions which do not exist here must not pass as one
@@ -313,13 +306,6 @@ fn refuse_what_is_not_enforced(session: &Session, exchange: &Exchange) -> Result
             what, "Session of the auth_check hook needs what is not implemented."
         );
         return Err(ProxyError::AuthRejected);
-    }
-    let limited = session.rate > 0.0 || session.quota_max > 0;
-    if limited && !api.limits_told.swap(true, Ordering::Relaxed) {
-        warn!(
-            api = api.id,
-            "Sessions of the auth_check hook have a rate or quota, which is not enforced."
-        );
     }
     Ok(())
 }
@@ -348,6 +334,15 @@ fn accepted(
 fn carry_over(made: &mut Session, stored: &Session) {
     made.quota_renews = stored.quota_renews;
     made.quota_remaining = stored.quota_remaining;
+    for (id, right) in &mut made.access_rights {
+        let Some(stored) = stored.access_rights.get(id) else {
+            continue;
+        };
+        if right.limit.is_none() && stored.limit.is_some() {
+            right.limit.clone_from(&stored.limit);
+            right.allowance_scope.clone_from(&stored.allowance_scope);
+        }
+    }
     if made.certificate.is_empty() {
         made.certificate.clone_from(&stored.certificate);
     }

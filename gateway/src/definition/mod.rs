@@ -2,6 +2,7 @@
 //!
 //! Only serde lives here. [`crate::api`] turns a definition into what serves requests.
 
+mod limits;
 pub mod unenforced;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::EventHandlers;
+
+pub use limits::GlobalRateLimit;
 
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -47,6 +50,12 @@ pub struct ApiDefinition {
     pub session_lifetime_respects_key_expiration: bool,
     /// Which of several mechanisms provides the session.
     pub base_identity_provided_by: String,
+    /// The rate of all requests together.
+    pub global_rate_limit: GlobalRateLimit,
+    /// Do not hold keys to their rates.
+    pub disable_rate_limit: bool,
+    /// Do not hold keys to their quotas.
+    pub disable_quota: bool,
     /// Handlers of the API's events.
     pub event_handlers: EventHandlers,
     /// Settings for plugins.

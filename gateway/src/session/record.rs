@@ -110,6 +110,27 @@ impl Record {
         }
     }
 
+    /// Says how a quota stands: that of an API alone, or the session's own. How many requests
+    /// were made, and when the counter begins anew; nothing where there is no counter.
+    pub fn show_quota(&mut self, api_id: Option<&str>, stands: Option<(i64, i64)>) {
+        let map = match api_id {
+            None => Some(&mut self.0),
+            Some(id) => self.0.get_mut("access_rights").and_then(|rights| {
+                let limit = rights.get_mut(id)?.get_mut("limit")?;
+                limit.as_object_mut()
+            }),
+        };
+        let Some(map) = map else { return };
+        let max = get::<i64>(map, "quota_max").unwrap_or_default();
+        if max > 0 {
+            let (used, renews) = stands.unwrap_or_default();
+            put(map, "quota_remaining", &max.saturating_sub(used).max(0));
+            if stands.is_some() {
+                put(map, "quota_renews", &renews);
+            }
+        }
+    }
+
     /// Whose session it is, where that was written down.
     pub fn fingerprint(&self) -> Option<&str> {
         self.0.get(FINGERPRINT).and_then(Value::as_str)

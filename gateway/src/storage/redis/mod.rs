@@ -3,6 +3,7 @@
 //! All calls go through one connection, which a task of the control runtime keeps
 //! ([`link`]). While it is down, calls fail at once instead of waiting one by one.
 
+mod count;
 mod link;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::counters::Counters;
 use super::{MAX_VALUE, Store, StoreError, StoreFuture, blocking, check_size, done, lifetime};
 use crate::config::RedisOptions;
 use link::{Command, Link};
@@ -194,6 +196,10 @@ impl Store for RedisStore {
 
     fn health(&self) -> Result<(), StoreError> {
         self.link.health()
+    }
+
+    fn counters(&self) -> Option<&dyn Counters> {
+        Some(self)
     }
 }
 
