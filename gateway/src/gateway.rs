@@ -17,6 +17,7 @@ use crate::bundle::{self, Bundles};
 use crate::config::Config;
 use crate::coprocess::{Driver, data::PluginData, host::GatewayHost};
 use crate::events::{self, Events};
+use crate::limits::Limits;
 use crate::server::{self, Server, ServerError};
 use crate::session::Sessions;
 use crate::storage::{self, MemoryStore, Store};
@@ -84,6 +85,12 @@ impl Gateway {
         };
         let (sessions, writer) = Sessions::new(config.sessions(), Arc::clone(&store));
         control_runtime.spawn(writer.run());
+        let limits = Limits::new(
+            Arc::clone(&store),
+            config.sessions().names,
+            config.rate_limit_mode,
+        );
+        control_runtime.spawn(Arc::clone(&limits).keep());
         let (events, handlers, dispatcher) =
             events::start(&config.event_handlers, Arc::clone(&store));
         control_runtime.spawn(dispatcher.run());
@@ -98,12 +105,14 @@ impl Gateway {
             config: Arc::clone(&config),
             drivers,
             sessions: Arc::clone(&sessions),
+            limits: Arc::clone(&limits),
             events: events.clone(),
         });
         let control = Control {
             config: Arc::clone(&config),
             reloader: Arc::new(reloader),
             sessions,
+            limits,
             store,
             events: events.clone(),
             files: Arc::default(),
@@ -151,6 +160,7 @@ impl Gateway {
         for address in addresses {
             info!(%address, workers = self.config.worker_count(), "Listening.");
         }
+        self.reload_when_told();
         if self.has_warnings() {
             // The start did not wait for what an earlier version stands in for. Once only:
             // a failure is in the log.
@@ -166,6 +176,7 @@ impl Gateway {
         self.control_runtime
             .block_on(drain(running, grace, &mut signals, &self.control.store));
         self.control_runtime.block_on(self.save_sessions());
+        self.control_runtime.block_on(self.control.limits.write());
         self.control_runtime.block_on(self.tell_last_events());
         for language in &self.languages {
             language.shutdown();
@@ -175,6 +186,18 @@ impl Gateway {
             .shutdown_timeout(Duration::from_secs(1));
         info!("Stopped.");
         Ok(())
+    }
+
+    /// Reloads when another gateway says so.
+    fn reload_when_told(&self) {
+        let (reloader, runtime) = (
+            Arc::clone(&self.control.reloader),
+            self.control_runtime.handle().clone(),
+        );
+        self.control.store.on_reload(Box::new(move || {
+            // A failure is in the log.
+            runtime.spawn(Arc::clone(&reloader).reload());
+        }));
     }
 
     /// Saves what the last requests left to be saved.

@@ -27,6 +27,7 @@ pub mod files;
 pub mod gateway;
 pub mod gather;
 pub mod json;
+pub mod limits;
 pub mod middleware;
 pub mod outbound;
 pub mod phase;

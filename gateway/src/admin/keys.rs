@@ -155,7 +155,9 @@ async fn show(
 ) -> Outcome {
     for found in candidates(&control, &key, &which, "")? {
         match control.sessions.document(&found.name).await {
-            Ok(Some(record)) => {
+            Ok(Some(mut record)) => {
+                let shown = control.limits.show(&found.name, &mut record).await;
+                shown.map_err(|failure| failed(&failure.into()))?;
                 let document = record.into_value();
                 return Ok(axum::Json(order::session(&document)).into_response());
             }
@@ -172,8 +174,12 @@ async fn remove(
     Query(which): Query<Which>,
 ) -> Outcome {
     for found in candidates(&control, &key, &which, "")? {
+        // What it says about its quotas goes with it.
+        let record = control.sessions.document(&found.name).await.ok().flatten();
         match control.sessions.delete(found.name.clone()).await {
             Ok(true) => {
+                let reset = control.limits.reset(&found.name, record.as_ref()).await;
+                reset.map_err(|failure| failed(&failure.into()))?;
                 let shown = found.shown(&key);
                 let (events, name) = (&control.events, names::TOKEN_DELETED);
                 events.fire_of_key(name, "Key deleted.", &which.org_id, shown);

@@ -34,6 +34,7 @@ use self::surface::{About, Surface};
 use crate::api::reload::Reloader;
 use crate::config::Config;
 use crate::events::Events;
+use crate::limits::Limits;
 use crate::session::Sessions;
 use crate::storage::Store;
 
@@ -46,6 +47,8 @@ pub struct Control {
     pub reloader: Arc<Reloader>,
     /// The sessions of keys.
     pub sessions: Arc<Sessions>,
+    /// The counters of rates and quotas.
+    pub limits: Arc<Limits>,
     /// What is kept.
     pub store: Arc<dyn Store>,
     /// Where events go.

@@ -5,7 +5,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use coprocess_core::Spec;
 use tracing::{error, info, warn};
@@ -20,6 +19,7 @@ use crate::coprocess::IdExtractor;
 use crate::definition::{ApiDefinition, CustomMiddleware, unenforced};
 use crate::events::Events;
 use crate::json;
+use crate::limits::Limits;
 use crate::policy::{self, Policies};
 use crate::router::Router;
 use crate::session::Sessions;
@@ -34,6 +34,8 @@ pub struct Loader {
     pub drivers: Drivers,
     /// Where sessions are kept.
     pub sessions: Arc<Sessions>,
+    /// Where requests are counted.
+    pub limits: Arc<Limits>,
     /// Where events go.
     pub events: Events,
     /// The bundles, which outlive one load.
@@ -182,7 +184,6 @@ impl Loader {
             lifetime: lifetime(&self.config, definition),
             text: Arc::clone(&read.text),
             refused,
-            limits_told: AtomicBool::new(false),
         })
     }
 }

@@ -8,7 +8,6 @@ mod steps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use coprocess_core::Spec;
 
@@ -57,8 +56,6 @@ pub struct Api {
     pub text: Arc<str>,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
-    /// The log has said that rates and quotas of sessions are not enforced.
-    pub limits_told: AtomicBool,
 }
 
 /// How one hook entry fared at load.
@@ -96,7 +93,6 @@ impl Api {
             lifetime: Lifetime::default(),
             text: "{}".into(),
             refused: None,
-            limits_told: AtomicBool::new(false),
         }
     }
 

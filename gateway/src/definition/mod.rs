@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod auth;
+mod limits;
 pub mod policy;
 pub mod session;
 pub mod unenforced;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 use crate::config::EventHandlers;
 
 pub use auth::{Auth, AuthConfigs};
+pub use limits::GlobalRateLimit;
 pub use policy::{Partitions, PolicyDefinition};
 pub use session::SessionDefinition;
 
@@ -61,6 +63,12 @@ pub struct ApiDefinition {
     pub session_lifetime_respects_key_expiration: bool,
     /// Which of several mechanisms provides the session.
     pub base_identity_provided_by: String,
+    /// The rate of all requests together.
+    pub global_rate_limit: GlobalRateLimit,
+    /// Do not hold keys to their rates.
+    pub disable_rate_limit: bool,
+    /// Do not hold keys to their quotas.
+    pub disable_quota: bool,
     /// Handlers of the API's events.
     pub event_handlers: EventHandlers,
     /// Settings for plugins.

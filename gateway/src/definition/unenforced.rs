@@ -22,7 +22,6 @@ const PROTECTIVE: &[&str] = &[
     "enable_jwt",
     "enable_proxy_protocol",
     "enable_signature_checking",
-    "global_rate_limit.rate",
     "graphql.enabled",
     "internal",
     "oauth_meta.allowed_access_types",

@@ -49,8 +49,18 @@ pub mod names {
     pub const TOKEN_DELETED: &str = "TokenDeleted";
     /// A hook failed, ran too long or cannot run (an addition).
     pub const HOOK_FAILURE: &str = "HookFailure";
+    /// A caller, or all callers of an API together, made too many requests in too short a time.
+    pub const RATE_LIMIT_EXCEEDED: &str = "RatelimitExceeded";
+    /// A caller has used its quota.
+    pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
     /// All that an API fires; what plugins fire are system events.
-    pub(super) const OF_APIS: [&str; 3] = [AUTH_FAILURE, KEY_EXPIRED, HOOK_FAILURE];
+    pub(super) const OF_APIS: [&str; 5] = [
+        AUTH_FAILURE,
+        KEY_EXPIRED,
+        HOOK_FAILURE,
+        RATE_LIMIT_EXCEEDED,
+        QUOTA_EXCEEDED,
+    ];
 }
 
 /// Most events that wait for their handlers, and most bytes of them.

@@ -6,6 +6,7 @@
 
 pub mod blocking;
 mod clock;
+pub mod counters;
 mod embedded;
 mod memory;
 mod redis;
@@ -36,6 +37,8 @@ pub mod keys {
     pub const SESSION: &str = "apikey-";
     /// Sessions of organisations, by their id.
     pub const ORGANISATION: &str = "orgkey.";
+    /// Quotas, by key or by its hash.
+    pub const QUOTA: &str = "quota-";
     /// What a web hook has sent a moment ago, by checksum.
     pub const WEBHOOK: &str = "webhook.cache.";
 }
@@ -114,6 +117,11 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store works, as far as is known without asking it.
     fn health(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Counters that all gateways share which use this store, where it has some.
+    fn counters(&self) -> Option<&dyn counters::Counters> {
+        None
     }
 }
 

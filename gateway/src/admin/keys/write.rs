@@ -62,7 +62,8 @@ pub(super) async fn create(State(control): State<Control>, body: Body) -> Outcom
     let hashing = draft.hash_password(None).await;
     hashing.map_err(|why| cannot(&why))?;
     let name = keys.of_id(&id);
-    store(&control, &name, Some(&id), draft).await?;
+    let stored = Stored::of(draft, &table, &control);
+    stored.put_anew(&control, &name, Some(&id)).await?;
     let events = &control.events;
     events.fire_of_key(names::TOKEN_CREATED, "Key generated.", &org_id, &id);
     let hash = keys.hashed.then(|| hash_of(&name));
@@ -105,7 +106,9 @@ pub(super) async fn add(
     hashing.map_err(|why| insecure(&why))?;
     let org_id = draft.sent.org_id.clone();
     let is_basic = draft.session.basic_auth_data.is_some();
-    store(&control, &found.name, found.id.as_deref(), draft).await?;
+    let stored = Stored::of(draft, &table, &control);
+    let id = found.id.as_deref();
+    stored.put_anew(&control, &found.name, id).await?;
     let shown = found.shown(&given);
     let events = &control.events;
     events.fire_of_key(names::TOKEN_CREATED, "Key modified.", &org_id, shown);
@@ -134,7 +137,8 @@ pub(super) async fn update(
         .map_err(|mistake| failed(&mistake.into()))?;
     prepare(&control, &mut draft, &table)?;
     draft.date(original.get("date_created"));
-    if which.suppress_reset == "1" {
+    let goes_on = which.suppress_reset == "1";
+    if goes_on {
         draft.keep_quota(&before);
     } else {
         draft.reset_quota();
@@ -142,14 +146,17 @@ pub(super) async fn update(
     let hashing = draft.hash_password(Some(&before)).await;
     hashing.map_err(|why| insecure(&why))?;
     let org_id = draft.sent.org_id.clone();
-    let mut record = Stored::of(draft, &table, &control);
+    let mut changed = Stored::of(draft, &table, &control);
     if found.id.is_none() {
         let owner = original.fingerprint().map(str::to_owned);
-        record.record.set_fingerprint(owner);
+        changed.record.set_fingerprint(owner);
     }
-    record
-        .put(&control, &found.name, found.id.as_deref())
-        .await?;
+    let id = found.id.as_deref();
+    if goes_on {
+        changed.put(&control, &found.name, id).await?;
+    } else {
+        changed.put_anew(&control, &found.name, id).await?;
+    }
     let shown = found.shown(&given);
     let events = &control.events;
     events.fire_of_key(names::TOKEN_UPDATED, "Key modified.", &org_id, shown);
@@ -265,21 +272,20 @@ impl Stored {
     }
 
     async fn put(&self, control: &Control, name: &str, id: Option<&str>) -> Result<(), Refusal> {
-        let put = control
-            .sessions
-            .put(name.to_owned(), id, &self.record, self.ttl);
-        put.await.map_err(|failure| failed(&failure))
+        let (name, record) = (name.to_owned(), &self.record);
+        let put = control.sessions.put(name, id, record, self.ttl).await;
+        put.map_err(|failure| failed(&failure))
     }
-}
 
-async fn store(
-    control: &Control,
-    name: &str,
-    id: Option<&str>,
-    draft: Draft,
-) -> Result<(), Refusal> {
-    let table = control.reloader.table().load_full();
-    Stored::of(draft, &table, control)
-        .put(control, name, id)
-        .await
+    /// The same, and its quotas begin anew.
+    async fn put_anew(
+        &self,
+        control: &Control,
+        name: &str,
+        id: Option<&str>,
+    ) -> Result<(), Refusal> {
+        self.put(control, name, id).await?;
+        let reset = control.limits.reset(name, Some(&self.record)).await;
+        reset.map_err(|failure| failed(&failure.into()))
+    }
 }
