@@ -167,6 +167,7 @@ fn exchange(api: &Arc<Api>, headers: usize, body: Bytes) -> Exchange {
         scheme: "http",
         session: None,
         unsaved: None,
+        limits: None,
         upgrade: None,
     }
 }

@@ -12,15 +12,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::json::{self, JsonError};
+use crate::limits::RateMode;
 
 mod env;
 mod http_server;
+mod limits;
 mod policies;
 mod session;
 mod storage;
 mod tls;
 
 pub use http_server::{CertificateEntry, HttpServerOptions};
+pub use limits::LimitHeaders;
 pub use policies::PolicyOptions;
 pub use storage::{RedisOptions, StorageOptions, StorageType};
 pub use tls::{Certificates, Security};
@@ -94,6 +97,10 @@ pub struct Config {
     pub allow_master_keys: bool,
     /// Where policies are.
     pub policies: PolicyOptions,
+    /// What `X-RateLimit-*` tell: `quotas` or `rate_limits`.
+    pub rate_limit_response_headers: LimitHeaders,
+    /// Where rates are counted with a store that gateways share: `exact` or `local`.
+    pub rate_limit_mode: RateMode,
     /// Plugins.
     pub coprocess_options: CoprocessOptions,
     /// Handlers of system events.
@@ -196,6 +203,8 @@ impl Default for Config {
             local_session_cache: LocalSessionCache::default(),
             allow_master_keys: false,
             policies: PolicyOptions::default(),
+            rate_limit_response_headers: LimitHeaders::default(),
+            rate_limit_mode: RateMode::default(),
             coprocess_options: CoprocessOptions::default(),
             event_handlers: EventHandlers::default(),
             storage: StorageOptions::default(),

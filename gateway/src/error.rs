@@ -7,6 +7,7 @@ mod auth;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
+use crate::limits::headers::LimitValues;
 use crate::upstream::body::ResponseBody;
 pub use auth::AuthRefusal;
 
@@ -88,6 +89,19 @@ pub enum ProxyError {
     /// A mechanism that authenticates does not let the caller in.
     #[error("caller is not let in: {0}")]
     Auth(Box<AuthRefusal>),
+    /// The key is for this API, and not for this path or method of it.
+    #[error("key is not for this path and method")]
+    PathNotAllowed,
+    /// The key has made too many requests in too short a time. What its client is told of
+    /// that, where it is.
+    #[error("rate limit of the key")]
+    RateLimited(Option<LimitValues>),
+    /// All keys together have made too many requests in too short a time.
+    #[error("rate limit of the API")]
+    ApiRateLimited(Option<LimitValues>),
+    /// The key has used its quota.
+    #[error("quota of the key")]
+    QuotaExceeded,
 }
 
 impl ProxyError {
@@ -126,6 +140,10 @@ impl ProxyError {
             Self::UpstreamProtocol(_) => {
                 (S::BAD_GATEWAY, "There was a problem proxying the request")
             }
+            Self::PathNotAllowed => (S::FORBIDDEN, "Access to this resource has been disallowed"),
+            Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, "Rate Limit Exceeded"),
+            Self::ApiRateLimited(_) => (S::TOO_MANY_REQUESTS, "API Rate Limit Exceeded"),
+            Self::QuotaExceeded => (S::FORBIDDEN, "Quota exceeded"),
             Self::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "Upstream service reached hard timeout."),
             Self::KeyStore(_) => (S::SERVICE_UNAVAILABLE, "Service temporarily unavailable."),
         }
@@ -152,6 +170,9 @@ impl ProxyError {
             style.render(status, message)
         };
         let headers = response.headers_mut();
+        if let Self::RateLimited(Some(values)) | Self::ApiRateLimited(Some(values)) = &self {
+            values.put(headers);
+        }
         if self.ends_connection() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

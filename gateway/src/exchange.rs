@@ -14,6 +14,7 @@ use rustls::pki_types::CertificateDer;
 use crate::api::Api;
 use crate::edge::Policy;
 use crate::error::ErrorStyle;
+use crate::limits::headers::LimitValues;
 use crate::phase::Phase;
 use crate::session::Unsaved;
 use crate::tls::fingerprint;
@@ -45,6 +46,8 @@ pub struct Exchange {
     pub session: Option<Arc<Session>>,
     /// The session that the end of the request saves, if it has to be saved.
     pub unsaved: Option<Box<Unsaved>>,
+    /// What `X-RateLimit-*` tell, where a limit has decided it; else the session does.
+    pub limits: Option<LimitValues>,
     /// The client's side of an upgrade that the gateway lets through.
     pub upgrade: Option<OnUpgrade>,
 }

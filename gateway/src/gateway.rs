@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::coprocess::{Driver, data::PluginData, host::GatewayHost};
 use crate::events::{self, Events};
 use crate::jwt::jwks::Jwks;
+use crate::limits::Limits;
 use crate::server::{self, Server, ServerError};
 use crate::session::Sessions;
 use crate::storage::{self, MemoryStore, Store};
@@ -92,6 +93,12 @@ impl Gateway {
         };
         let (sessions, writer) = Sessions::new(config.sessions(), Arc::clone(&store));
         control_runtime.spawn(writer.run());
+        let limits = Limits::new(
+            Arc::clone(&store),
+            config.sessions().names,
+            config.rate_limit_mode,
+        );
+        control_runtime.spawn(Arc::clone(&limits).keep());
         let (events, handlers, dispatcher) =
             events::start(&config.event_handlers, Arc::clone(&store));
         control_runtime.spawn(dispatcher.run());
@@ -106,6 +113,7 @@ impl Gateway {
             config: Arc::clone(&config),
             drivers,
             sessions: Arc::clone(&sessions),
+            limits: Arc::clone(&limits),
             events: events.clone(),
             termination: termination.clone(),
             jwks: Jwks::new(
@@ -117,7 +125,10 @@ impl Gateway {
             config: Arc::clone(&config),
             reloader: Arc::new(reloader),
             sessions,
+            limits,
             store,
+            events: events.clone(),
+            files: Arc::default(),
         };
         Ok(Self {
             config,
@@ -172,6 +183,7 @@ impl Gateway {
         for address in addresses {
             info!(%address, workers = self.config.worker_count(), "Listening.");
         }
+        self.reload_when_told();
         if self.has_warnings() {
             // The start did not wait for what an earlier version stands in for. Once only:
             // a failure is in the log.
@@ -187,6 +199,7 @@ impl Gateway {
         self.control_runtime
             .block_on(drain(running, grace, &mut signals, &self.control.store));
         self.control_runtime.block_on(self.save_sessions());
+        self.control_runtime.block_on(self.control.limits.write());
         self.control_runtime.block_on(self.tell_last_events());
         for language in &self.languages {
             language.shutdown();
@@ -196,6 +209,18 @@ impl Gateway {
             .shutdown_timeout(Duration::from_secs(1));
         info!("Stopped.");
         Ok(())
+    }
+
+    /// Reloads when another gateway says so.
+    fn reload_when_told(&self) {
+        let (reloader, runtime) = (
+            Arc::clone(&self.control.reloader),
+            self.control_runtime.handle().clone(),
+        );
+        self.control.store.on_reload(Box::new(move || {
+            // A failure is in the log.
+            runtime.spawn(Arc::clone(&reloader).reload());
+        }));
     }
 
     /// Saves what the last requests left to be saved.

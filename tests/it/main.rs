@@ -15,6 +15,7 @@ mod bundle;
 mod edge;
 mod events;
 mod languages;
+mod limits;
 mod proxy;
 mod reload;
 mod storage;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use coprocess_core::HookType;
 use tracing::warn;
 
+use super::loader::lifetime;
 use super::steps::{Steps, asks_plugin};
 use crate::chain::Chain;
 use crate::coprocess::{AuthStep, Broken, HookStep};
 use crate::definition::auth;
 use crate::jwt::JwtAuth;
 use crate::middleware::{AuthToken, Credential};
-use crate::session::lifetime::Lifetime;
 
 impl Steps<'_, '_> {
     pub(super) fn push_authentication(&mut self, chain: &mut Chain) -> Result<(), String> {
@@ -74,21 +74,12 @@ impl Steps<'_, '_> {
         by.is_empty() || by == mechanism
     }
 
-    fn lifetime(&self) -> Lifetime {
-        let (config, definition) = (&self.loader.config, self.definition);
-        Lifetime {
-            forced: config.forced_session_lifetime(),
-            of_api: definition.session_lifetime,
-            respects_expiry: definition.session_lifetime_respects_key_expiration,
-        }
-    }
-
     fn plugin_authentication(&self, hook: HookStep) -> AuthStep {
         AuthStep {
             hook,
             extractor: self.extractor.clone(),
             sessions: Arc::clone(&self.loader.sessions),
-            lifetime: self.lifetime(),
+            lifetime: lifetime(&self.loader.config, self.definition),
             provides_identity: self.identity_is_by("custom_auth"),
         }
     }
@@ -99,7 +90,10 @@ impl Steps<'_, '_> {
             &self.loader.jwks,
             self.credential(auth::JWT)?,
             Arc::clone(&self.loader.sessions),
-            (self.lifetime(), self.identity_is_by("jwt_claim")),
+            (
+                lifetime(&self.loader.config, self.definition),
+                self.identity_is_by("jwt_claim"),
+            ),
         );
         step.map_err(|mistake| self.mistake(&mistake))
     }

@@ -10,7 +10,6 @@ mod upstream_tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use coprocess_core::Spec;
 
@@ -20,6 +19,7 @@ use crate::coprocess::HookStep;
 use crate::events::{ApiEvents, HandlerReport};
 use crate::policy::Policies;
 use crate::router::Router;
+use crate::session::lifetime::Lifetime;
 use crate::upstream::target::Target;
 
 /// One loaded API.
@@ -52,10 +52,12 @@ pub struct Api {
     pub bundle: Option<InUse>,
     /// The policies of keys.
     pub policies: Arc<Policies>,
+    /// How long its sessions are kept.
+    pub lifetime: Lifetime,
+    /// Its definition, as it is written.
+    pub text: Arc<str>,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
-    /// The log has said that rates and quotas of sessions are not enforced.
-    pub limits_told: AtomicBool,
 }
 
 /// How one hook entry fared at load.
@@ -90,8 +92,9 @@ impl Api {
             event_handlers: Vec::new(),
             bundle: None,
             policies: Arc::default(),
+            lifetime: Lifetime::default(),
+            text: "{}".into(),
             refused: None,
-            limits_told: AtomicBool::new(false),
         }
     }
 

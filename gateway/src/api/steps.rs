@@ -12,7 +12,8 @@ use crate::bundle::Bundle;
 use crate::chain::Chain;
 use crate::coprocess::{HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry, auth};
-use crate::middleware::{Refuse, SessionState, StripAuth};
+use crate::limits::window::Rate;
+use crate::middleware::{AccessRights, KeyLimits, Refuse, SessionState, StripAuth, WholeApi};
 
 /// Builds the steps of one API, in the one order that there is.
 pub(super) struct Steps<'a, 'b> {
@@ -92,12 +93,52 @@ impl Steps<'_, '_> {
     fn push_session_checks(&mut self, chain: &mut Chain) -> Result<(), String> {
         self.push_strip_auth(chain)?;
         chain.push(SessionState);
+        let versions = &self.definition.version_data;
+        chain.push(AccessRights {
+            versions: match versions.not_versioned {
+                true => Vec::new(),
+                false => versions.versions.keys().cloned().collect(),
+            },
+        });
+        let definition = self.definition;
+        chain.push(KeyLimits {
+            has_rates: !definition.disable_rate_limit,
+            has_quotas: !definition.disable_quota,
+            ..self.limits()?
+        });
         Ok(())
     }
 
-    /// The rate of the whole API.
-    fn push_api_limits(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    /// The rate of the whole API. Where there are keys, it is counted together with theirs.
+    fn push_api_limits(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let limits = self.limits()?;
+        if self.definition.use_keyless && limits.api.is_some() {
+            chain.push(limits);
+        }
         Ok(())
+    }
+
+    /// The limit of the API, without those of keys.
+    fn limits(&self) -> Result<KeyLimits, String> {
+        let definition = self.definition;
+        let limit = &definition.global_rate_limit;
+        if let Some(problem) = limit.problem() {
+            return Err(format!("API `{}`: {problem}", definition.api_id));
+        }
+        let is_on = !limit.disabled && !definition.disable_rate_limit;
+        let rate = Rate::new(limit.rate, limit.per).filter(|_| is_on);
+        let hooks = &definition.custom_middleware;
+        Ok(KeyLimits {
+            limits: Arc::clone(&self.loader.limits),
+            headers: self.loader.config.rate_limit_response_headers,
+            has_rates: false,
+            has_quotas: false,
+            api: rate.map(|rate| WholeApi {
+                name: format!("{}-{}", definition.org_id, definition.api_id),
+                rate,
+            }),
+            is_shown: !hooks.post.is_empty() || !hooks.response.is_empty(),
+        })
     }
 
     /// Validation and transforms of body and headers, URL rewrite, method.

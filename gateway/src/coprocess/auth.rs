@@ -1,12 +1,11 @@
 //! The hook that authenticates, and what becomes of the session that it makes.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use coprocess_core::{Session, StringMap};
 use tokio::sync::Semaphore;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::convert::{self, Applied};
 use super::{Begun, DispatchResult, HookCall, HookStep, IdExtractor};
@@ -140,8 +139,7 @@ impl AuthStep {
         if !is_enough {
             return None;
         }
-        let session = exchange.api.policies.of_stored(stored, org_id).ok()?;
-        unenforced(&session).is_none().then_some(session)
+        exchange.api.policies.of_stored(stored, org_id).ok()
     }
 
     async fn find_or_ask(
@@ -235,7 +233,6 @@ impl AuthStep {
             Applied::GoesOn { session, metadata } => (session, metadata),
         };
         let made = accepted(session, metadata, id)?;
-        refuse_what_is_not_enforced(&made.session, exchange)?;
         if !self.provides_identity {
             return Ok(Verdict::Settled(Flow::Continue));
         }
@@ -310,39 +307,7 @@ fn apply_policies(session: &mut Session, exchange: &Exchange) -> Result<(), Prox
         let policies = policy::ids(session);
         warn!(api = api.id, %error, ?policies, "Policies of a plugin's session cannot be applied.");
         ProxyError::AuthRejected
-    })?;
-    refuse_what_is_not_enforced(session, exchange)
-}
-
-/// What a session asks for and nothing here enforces.
-pub(crate) fn unenforced(session: &Session) -> Option<&'static str> {
-    let mut rights = session.access_rights.values();
-    if rights.any(|right| !right.allowed_urls.is_empty()) {
-        Some("allowed_urls")
-    } else {
-        None
-    }
-}
-
-/// A session that asks for restrictions which do not exist here must not pass as one
-/// without them.
-fn refuse_what_is_not_enforced(session: &Session, exchange: &Exchange) -> Result<(), ProxyError> {
-    let api = &*exchange.api;
-    if let Some(what) = unenforced(session) {
-        error!(
-            api = api.id,
-            what, "Session of the auth_check hook needs what is not implemented."
-        );
-        return Err(ProxyError::AuthRejected);
-    }
-    let limited = session.rate > 0.0 || session.quota_max > 0;
-    if limited && !api.limits_told.swap(true, Ordering::Relaxed) {
-        warn!(
-            api = api.id,
-            "Sessions of the auth_check hook have a rate or quota, which is not enforced."
-        );
-    }
-    Ok(())
+    })
 }
 
 /// The session that the plugin made, if it accepted the caller. It did where it named a key;
@@ -369,14 +334,12 @@ fn accepted(
 pub(crate) fn carry_over(made: &mut Session, stored: &Session) {
     made.quota_renews = stored.quota_renews;
     made.quota_remaining = stored.quota_remaining;
-    for (api_id, right) in &mut made.access_rights {
-        let Some(stored) = stored.access_rights.get(api_id) else {
+    for (id, right) in &mut made.access_rights {
+        let Some(stored) = stored.access_rights.get(id) else {
             continue;
         };
-        if right.limit.is_none() {
+        if right.limit.is_none() && stored.limit.is_some() {
             right.limit.clone_from(&stored.limit);
-        }
-        if right.allowance_scope.is_empty() {
             right.allowance_scope.clone_from(&stored.allowance_scope);
         }
     }

@@ -21,7 +21,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 pub use auth::AuthStep;
-pub(crate) use auth::{carry_over, unenforced};
+pub(crate) use auth::carry_over;
 use coprocess_core::{CoProcessLanguage, DispatchError, DispatchFuture, Hook, HookType, Object};
 pub use extractor::IdExtractor;
 use http::Response;

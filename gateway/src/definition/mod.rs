@@ -5,7 +5,9 @@
 pub mod access;
 pub mod auth;
 mod jwt;
+mod limits;
 pub mod policy;
+pub mod session;
 pub mod unenforced;
 mod upstream;
 
@@ -20,7 +22,9 @@ pub use upstream::Transport;
 
 pub use auth::{Auth, AuthConfigs};
 pub use jwt::{ScopeClaim, Scopes};
+pub use limits::GlobalRateLimit;
 pub use policy::{Partitions, PolicyDefinition};
+pub use session::SessionDefinition;
 
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -64,6 +68,12 @@ pub struct ApiDefinition {
     pub session_lifetime_respects_key_expiration: bool,
     /// Which of several mechanisms provides the session.
     pub base_identity_provided_by: String,
+    /// The rate of all requests together.
+    pub global_rate_limit: GlobalRateLimit,
+    /// Do not hold keys to their rates.
+    pub disable_rate_limit: bool,
+    /// Do not hold keys to their quotas.
+    pub disable_quota: bool,
     /// Handlers of the API's events.
     pub event_handlers: EventHandlers,
     /// Settings for plugins.

@@ -21,7 +21,6 @@ const PROTECTIVE: &[&str] = &[
     "enable_ip_whitelisting",
     "enable_proxy_protocol",
     "enable_signature_checking",
-    "global_rate_limit.rate",
     "graphql.enabled",
     "internal",
     "oauth_meta.allowed_access_types",

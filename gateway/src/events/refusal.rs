@@ -25,6 +25,10 @@ fn event(error: &ProxyError, has_session: bool) -> Option<(&'static str, &'stati
         ProxyError::KeyUnknown if has_session => (names::AUTH_FAILURE, "Auth Failure"),
         ProxyError::KeyExpired => (names::KEY_EXPIRED, "Attempted access from expired key."),
         ProxyError::KeyInactive => (names::KEY_EXPIRED, "Attempted access from inactive key."),
+        ProxyError::PathNotAllowed => (names::AUTH_FAILURE, "Auth Failure"),
+        ProxyError::RateLimited(_) => (names::RATE_LIMIT_EXCEEDED, "Rate Limit Exceeded"),
+        ProxyError::ApiRateLimited(_) => (names::RATE_LIMIT_EXCEEDED, "API Rate Limit Exceeded"),
+        ProxyError::QuotaExceeded => (names::QUOTA_EXCEEDED, "Key Quota Limit Exceeded"),
         _ => return None,
     })
 }

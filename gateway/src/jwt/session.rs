@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coprocess_core::Session;
 use jsonwebtoken::DecodingKey;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::claims::Claims;
 use super::token::Token;
@@ -14,6 +14,7 @@ use crate::definition::{ApiDefinition, ScopeClaim};
 use crate::exchange::Exchange;
 use crate::policy;
 use crate::session::key::md5_hex;
+use crate::session::owner::usable;
 use crate::session::{Kept, SessionError};
 
 /// Which policies a token stands for.
@@ -81,44 +82,22 @@ impl JwtAuth {
         key: &str,
         exchange: &Exchange,
     ) -> Result<Option<Arc<Kept>>, Refused> {
-        if key.len() < self.sessions.min_id_length {
-            return Ok(None);
-        }
         let org_id = &exchange.api.spec.org_id;
-        for id in self.sessions.names.ids_of_key(org_id, key).iter().flatten() {
-            if let Some(kept) = self.sessions.find(id).await.map_err(failed)? {
-                return Ok(Some(kept));
-            }
-        }
-        Ok(None)
+        self.sessions.of_key(org_id, key).await.map_err(failed)
     }
 
     /// Makes the session of the token's owner the request's.
     pub(super) fn adopt_owner(&self, kept: &Kept, exchange: &mut Exchange) -> Result<(), Refused> {
-        let org_id = &exchange.api.spec.org_id;
-        let session = exchange.api.policies.of_stored(kept, org_id);
-        let session = session.map_err(|error| invalid(error.to_string()))?;
-        let is_here = session.org_id.is_empty()
-            || session.org_id == *org_id
-            || session.access_rights.contains_key(&exchange.api.id);
-        if !is_here {
-            return Err(invalid("key is another organisation's"));
-        }
-        self.adopt(session, exchange)
+        let session = usable(kept, exchange);
+        let session = session.ok_or_else(|| invalid("key is not for this API"))?;
+        self.adopt(session, exchange);
+        Ok(())
     }
 
-    fn adopt(&self, session: Arc<Session>, exchange: &mut Exchange) -> Result<(), Refused> {
-        if let Some(what) = coprocess::unenforced(&session) {
-            error!(
-                api = exchange.api.id,
-                what, "Session of a token needs what is not implemented."
-            );
-            return Err(Refused::Policy("could not apply new policy"));
-        }
+    fn adopt(&self, session: Arc<Session>, exchange: &mut Exchange) {
         if self.provides_identity {
             exchange.session = Some(session);
         }
-        Ok(())
     }
 
     /// Makes a session from the claims and the policies that they stand for. It is stored
@@ -147,7 +126,8 @@ impl JwtAuth {
             && stored.session.expires >= expires
             && let Ok(session) = exchange.api.policies.of_stored(stored, &org_id)
         {
-            return self.adopt(session, exchange);
+            self.adopt(session, exchange);
+            return Ok(());
         }
         let mut session = Session {
             org_id,
@@ -165,7 +145,7 @@ impl JwtAuth {
         self.apply_policies(&mut session, exchange)?;
         session.expires = session.expires.max(expires);
         let session = Arc::new(session);
-        self.adopt(Arc::clone(&session), exchange)?;
+        self.adopt(Arc::clone(&session), exchange);
         self.save(&id, &session, stored.as_deref(), age, exchange);
         Ok(())
     }

@@ -10,7 +10,6 @@ use tracing::warn;
 use super::Credential;
 use super::credential::without_scheme;
 use crate::chain::{Flow, Middleware, Step};
-use crate::coprocess;
 use crate::error::ProxyError;
 use crate::events::{Meta, names};
 use crate::exchange::Exchange;
@@ -74,13 +73,6 @@ impl AuthToken {
         let Ok(session) = api.policies.of_stored(kept, org_id) else {
             return Err(refuse(&kept.session.key_id, exchange));
         };
-        if let Some(what) = coprocess::unenforced(&session) {
-            warn!(
-                api = api.id,
-                what, "Key needs what is not implemented, and is refused."
-            );
-            return Err(refuse(&session.key_id, exchange));
-        }
         // A key that is for all APIs is for those of its organisation.
         let is_here = session.org_id.is_empty()
             || session.org_id == *org_id

@@ -158,6 +158,7 @@ fn exchange(input: &Input, events: ApiEvents) -> Result<Exchange, String> {
         scheme,
         session: input.session.as_ref().map(session).transpose()?,
         unsaved: None,
+        limits: None,
         upgrade: None,
     })
 }

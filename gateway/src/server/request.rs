@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Cache};
-use coprocess_core::Session;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
@@ -25,6 +24,7 @@ use crate::edge::{self, Policy, Verdict};
 use crate::error::{ErrorFormat, ErrorStyle, METHODS, ProxyError, plain};
 use crate::events::tell_refusal;
 use crate::exchange::{Exchange, Peer};
+use crate::limits::headers::LimitValues;
 use crate::tls::server::Termination;
 use crate::upstream::body::{RequestBody, ResponseBody};
 use crate::upstream::{Upstream, tunnel};
@@ -167,6 +167,7 @@ impl Worker {
             scheme: peer.scheme(),
             session: None,
             unsaved: None,
+            limits: None,
             upgrade,
         })))
     }
@@ -184,7 +185,7 @@ impl Worker {
                 response = Box::pin(hook.run_on_response(exchange, response)).await?;
             }
         }
-        add_limits(response.headers_mut(), exchange.session.as_deref());
+        add_limits(response.headers_mut(), exchange);
         Ok(response)
     }
 
@@ -238,26 +239,12 @@ fn settle(response: &mut Response<ResponseBody>, is_head: bool, close: bool) {
     }
 }
 
-/// `X-RateLimit-*` on what came from an upstream: the session's quota, zeros without one.
-fn add_limits(headers: &mut HeaderMap, session: Option<&Session>) {
-    static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-    static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-    static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-    let values = session.map_or([0; 3], |session| {
-        [
-            session.quota_max,
-            session.quota_remaining,
-            session.quota_renews,
-        ]
-    });
-    for (name, value) in [&LIMIT, &REMAINING, &RESET].into_iter().zip(values) {
-        let value = if value == 0 {
-            HeaderValue::from_static("0")
-        } else {
-            value.into()
-        };
-        headers.insert(name.clone(), value);
-    }
+/// `X-RateLimit-*` on what came from an upstream: what a limit has said, or the session's
+/// quota; zeros without one.
+fn add_limits(headers: &mut HeaderMap, exchange: &Exchange) {
+    let of_session = || exchange.session.as_deref().map(LimitValues::from);
+    let values = exchange.limits.or_else(of_session);
+    values.unwrap_or_default().put(headers);
 }
 
 /// The answer to an `OPTIONS` that is for the gateway itself.

@@ -7,6 +7,7 @@
 
 pub mod key;
 pub mod lifetime;
+pub mod owner;
 pub mod record;
 mod rights;
 mod writer;

@@ -58,6 +58,11 @@ pub(super) enum Command {
     One(Cmd),
     /// Several, with nobody else's in between.
     Transaction(Pipeline),
+    /// A script by its hash, and with its text where the server does not know it yet.
+    Script {
+        known: Cmd,
+        text: Cmd,
+    },
 }
 
 /// A call that may be sent.
@@ -176,7 +181,8 @@ impl Link {
         }
     }
 
-    fn info(&self) -> RedisResult<redis::ConnectionInfo> {
+    /// How the server is reached.
+    pub(super) fn info(&self) -> RedisResult<redis::ConnectionInfo> {
         let options = &self.options;
         let mut settings = RedisConnectionInfo::default().set_db(options.database.into());
         if !options.username.is_empty() {
@@ -270,6 +276,12 @@ impl Command {
         match self {
             Self::One(command) => command.query_async(to).await,
             Self::Transaction(commands) => commands.query_async(to).await,
+            Self::Script { known, text } => match known.query_async(to).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    text.query_async(to).await
+                }
+                outcome => outcome,
+            },
         }
     }
 }

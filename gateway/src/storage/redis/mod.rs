@@ -3,9 +3,11 @@
 //! All calls go through one connection, which a task of the control runtime keeps
 //! ([`link`]). While it is down, calls fail at once instead of waiting one by one.
 
+mod count;
 mod link;
+mod notices;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::counters::Counters;
 use super::{MAX_VALUE, Store, StoreError, StoreFuture, blocking, check_size, done, lifetime};
 use crate::config::RedisOptions;
 use link::{Command, Link};
@@ -33,6 +36,7 @@ pub struct RedisStore {
     link: Arc<Link>,
     runtime: Handle,
     keeper: JoinHandle<()>,
+    listener: OnceLock<JoinHandle<()>>,
 }
 
 impl RedisStore {
@@ -49,6 +53,7 @@ impl RedisStore {
             link,
             runtime: runtime.clone(),
             keeper,
+            listener: OnceLock::new(),
         }
     }
 
@@ -192,14 +197,34 @@ impl Store for RedisStore {
         })
     }
 
+    fn tell_reload(&self) -> StoreFuture<'_, ()> {
+        let mut command = cmd("PUBLISH");
+        command.arg(notices::CHANNEL).arg(notices::RELOAD);
+        let told = self.ask::<u64>(command, notices::RELOAD.len());
+        Box::pin(async move { told.await.map(drop) })
+    }
+
+    fn on_reload(&self, reload: Box<dyn Fn() + Send + Sync>) {
+        let listening = notices::listen(Arc::clone(&self.link), reload);
+        // One that listens already is enough.
+        let _ = self.listener.get_or_init(|| self.runtime.spawn(listening));
+    }
+
     fn health(&self) -> Result<(), StoreError> {
         self.link.health()
+    }
+
+    fn counters(&self) -> Option<&dyn Counters> {
+        Some(self)
     }
 }
 
 impl Drop for RedisStore {
     fn drop(&mut self) {
         self.keeper.abort();
+        if let Some(listener) = self.listener.get() {
+            listener.abort();
+        }
     }
 }
 
