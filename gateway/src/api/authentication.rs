@@ -2,6 +2,7 @@
 //! that are enabled have to pass, and one of them provides the session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coprocess_core::HookType;
 use tracing::warn;
@@ -12,12 +13,20 @@ use crate::chain::Chain;
 use crate::coprocess::{AuthStep, Broken, HookStep};
 use crate::definition::auth;
 use crate::jwt::JwtAuth;
-use crate::middleware::{AuthToken, Credential};
+use crate::middleware::{AuthToken, BasicAuth, Credential, SignatureAuth};
 
 impl Steps<'_, '_> {
     pub(super) fn push_authentication(&mut self, chain: &mut Chain) -> Result<(), String> {
         let definition = self.definition;
         let mut enabled = Vec::new();
+        if definition.use_basic_auth {
+            chain.push(self.basic()?);
+            enabled.push("basic_auth_user");
+        }
+        if definition.enable_signature_checking {
+            chain.push(self.signature()?);
+            enabled.push("hmac_key");
+        }
         if definition.enable_jwt {
             chain.push(self.jwt()?);
             enabled.push("jwt_claim");
@@ -82,6 +91,30 @@ impl Steps<'_, '_> {
             lifetime: lifetime(&self.loader.config, self.definition),
             provides_identity: self.identity_is_by("custom_auth"),
         }
+    }
+
+    fn basic(&self) -> Result<BasicAuth, String> {
+        let step = BasicAuth::new(
+            self.definition,
+            self.credential(auth::BASIC)?,
+            Arc::clone(&self.loader.sessions),
+            self.identity_is_by("basic_auth_user"),
+        );
+        step.map_err(|mistake| self.mistake(&mistake))
+    }
+
+    fn signature(&self) -> Result<SignatureAuth, String> {
+        let definition = self.definition;
+        let skew = definition.hmac_allowed_clock_skew;
+        let algorithms = SignatureAuth::allowed(&definition.hmac_allowed_algorithms);
+        Ok(SignatureAuth {
+            credential: self.credential(auth::HMAC)?,
+            sessions: Arc::clone(&self.loader.sessions),
+            provides_identity: self.identity_is_by("hmac_key"),
+            algorithms: algorithms.map_err(|mistake| self.mistake(&mistake))?,
+            clock_skew: (skew > 0.0)
+                .then(|| Duration::try_from_secs_f64(skew / 1000.0).unwrap_or(Duration::MAX)),
+        })
     }
 
     fn jwt(&self) -> Result<JwtAuth, String> {

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 pub use auth::AuthStep;
 pub(crate) use auth::carry_over;
+pub(crate) use convert::apply_body;
 use coprocess_core::{CoProcessLanguage, DispatchError, DispatchFuture, Hook, HookType, Object};
 pub use extractor::IdExtractor;
 use http::Response;

@@ -12,6 +12,12 @@ pub const TOKEN: &str = "authToken";
 /// The entry of `auth_configs` for JSON Web Tokens.
 pub const JWT: &str = "jwt";
 
+/// The entry of `auth_configs` for basic authentication.
+pub const BASIC: &str = "basic";
+
+/// The entry of `auth_configs` for signatures.
+pub const HMAC: &str = "hmac";
+
 /// `auth`, or one entry of `auth_configs`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod auth;
+mod basic;
 mod jwt;
 mod limits;
 pub mod policy;
@@ -21,6 +22,7 @@ use crate::config::EventHandlers;
 pub use upstream::Transport;
 
 pub use auth::{Auth, AuthConfigs};
+pub use basic::BasicAuth;
 pub use jwt::{ScopeClaim, Scopes};
 pub use limits::GlobalRateLimit;
 pub use policy::{Partitions, PolicyDefinition};
@@ -84,6 +86,16 @@ pub struct ApiDefinition {
     pub upstream_certificates: BTreeMap<String, PathBuf>,
     /// Leave `upstream_certificates` aside.
     pub upstream_certificates_disabled: bool,
+    /// User name and password are asked for.
+    pub use_basic_auth: bool,
+    /// How these are checked.
+    pub basic_auth: BasicAuth,
+    /// A signature of the request is asked for.
+    pub enable_signature_checking: bool,
+    /// The algorithms of signatures; none means all.
+    pub hmac_allowed_algorithms: Vec<String>,
+    /// Milliseconds that the date of a signed request may be away; 0 and below is any time.
+    pub hmac_allowed_clock_skew: f64,
     /// A JSON Web Token is asked for.
     pub enable_jwt: bool,
     /// What its key is: `hmac`, `rsa`, `ecdsa` or `eddsa`.

@@ -1,9 +1,12 @@
 //! Mechanisms that authenticate callers without a plugin: what lets them in, what does not, and
 //! what they are told.
 
+mod basic;
 mod jwt;
 mod jwt_keys;
 mod jwt_policies;
+mod several;
+mod signatures;
 
 use serde_json::{Value, json};
 use test_harness::{Definition, GatewayBuilder, Redis, Response, Upstream};
