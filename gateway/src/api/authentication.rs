@@ -13,7 +13,7 @@ use crate::chain::Chain;
 use crate::coprocess::{AuthStep, Broken, HookStep};
 use crate::definition::auth;
 use crate::jwt::JwtAuth;
-use crate::middleware::{AuthToken, BasicAuth, Credential, SignatureAuth};
+use crate::middleware::{AuthToken, BasicAuth, ClientCertificate, Credential, SignatureAuth};
 
 impl Steps<'_, '_> {
     pub(super) fn push_authentication(&mut self, chain: &mut Chain) -> Result<(), String> {
@@ -52,6 +52,7 @@ impl Steps<'_, '_> {
                 credential: self.credential(auth::TOKEN)?,
                 sessions: Arc::clone(&self.loader.sessions),
                 provides_identity: self.identity_is_by("auth_token"),
+                by_certificate: definition.auth_of(auth::TOKEN).0.use_certificate,
             });
             enabled.push("auth_token");
         }
@@ -64,6 +65,34 @@ impl Steps<'_, '_> {
                 "API refuses its requests: what base_identity_provided_by names is not enabled."
             );
         }
+        Ok(())
+    }
+
+    /// The check of the client's certificate, which comes before all mechanisms.
+    pub(super) fn push_client_certificate(&self, chain: &mut Chain) -> Result<(), String> {
+        let definition = self.definition;
+        let config = &self.loader.config;
+        let api = definition.api_id.as_str();
+        if definition.wants_certificates() && !config.http_server_options.use_ssl {
+            warn!(
+                api,
+                "API asks for client certificates, and clients do not speak TLS: use_ssl."
+            );
+        }
+        if !definition.use_mutual_tls_auth {
+            return Ok(());
+        }
+        let common = config.security.certificates.apis.iter();
+        let named = definition.client_certificates.iter().chain(common);
+        let step = ClientCertificate::new(named.map(String::as_str));
+        let step = step.map_err(|error| self.mistake(&format!("client_certificates: {error}")))?;
+        if step.is_empty() {
+            warn!(
+                api,
+                "API refuses its requests: client_certificates names none."
+            );
+        }
+        chain.push(step);
         Ok(())
     }
 

@@ -111,6 +111,7 @@ impl Loader {
             error!(%error, "Certificates are not read anew, those of before go on serving.");
             table.stale_certificates = Some(error.to_string());
         }
+        termination.ask_clients(table.apis.values().any(|api| api.wants_certificates));
     }
 
     /// Whether a definition can be loaded, by the same rules as a file; its id, and what will
@@ -208,6 +209,7 @@ impl Loader {
             policies: Arc::clone(policies),
             lifetime: lifetime(&self.config, definition),
             text: Arc::clone(&read.text),
+            wants_certificates: definition.wants_certificates(),
             refused,
         })
     }

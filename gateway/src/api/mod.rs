@@ -56,6 +56,8 @@ pub struct Api {
     pub lifetime: Lifetime,
     /// Its definition, as it is written.
     pub text: Arc<str>,
+    /// Clients are asked for certificates because of it.
+    pub wants_certificates: bool,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
 }
@@ -94,6 +96,7 @@ impl Api {
             policies: Arc::default(),
             lifetime: Lifetime::default(),
             text: "{}".into(),
+            wants_certificates: false,
             refused: None,
         }
     }

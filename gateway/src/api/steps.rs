@@ -85,8 +85,8 @@ impl Steps<'_, '_> {
     }
 
     /// Addresses, client certificates, organisation, size, context variables.
-    fn push_guards(&mut self, _chain: &mut Chain) -> Result<(), String> {
-        Ok(())
+    fn push_guards(&mut self, chain: &mut Chain) -> Result<(), String> {
+        self.push_client_certificate(chain)
     }
 
     /// Stripping of credentials, expiry, rights, rate and quota of the key.

@@ -20,4 +20,6 @@ pub struct Security {
 pub struct Certificates {
     /// What is shown to upstreams, by their host: PEM files with certificate and key.
     pub upstream: BTreeMap<String, PathBuf>,
+    /// What clients of all APIs with mutual TLS may show, beside those of each API.
+    pub apis: Vec<String>,
 }

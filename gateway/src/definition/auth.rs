@@ -34,6 +34,8 @@ pub struct Auth {
     pub use_cookie: bool,
     /// The cookie; empty means the header's name.
     pub cookie_name: String,
+    /// Without a key, the client's certificate stands for one (keys only).
+    pub use_certificate: bool,
 }
 
 /// `auth_configs`: where each mechanism finds its credential.
@@ -47,5 +49,11 @@ impl ApiDefinition {
             Some(auth) => (auth, format!("auth_configs.{mechanism}")),
             None => (&self.auth, "auth".to_owned()),
         }
+    }
+
+    /// Whether clients are asked for certificates because of this API.
+    pub fn wants_certificates(&self) -> bool {
+        let by_key = !self.use_keyless && self.auth_of(TOKEN).0.use_certificate;
+        self.use_mutual_tls_auth || by_key
     }
 }

@@ -86,6 +86,10 @@ pub struct ApiDefinition {
     pub upstream_certificates: BTreeMap<String, PathBuf>,
     /// Leave `upstream_certificates` aside.
     pub upstream_certificates_disabled: bool,
+    /// A certificate of the client is asked for.
+    pub use_mutual_tls_auth: bool,
+    /// Which ones are accepted: PEM files, of authorities too, and SHA-256 fingerprints.
+    pub client_certificates: Vec<String>,
     /// User name and password are asked for.
     pub use_basic_auth: bool,
     /// How these are checked.

@@ -10,12 +10,9 @@ use crate::json;
 /// Keys that, when they ask for something, protect the API. `*` stands for any key or index.
 const PROTECTIVE: &[&str] = &[
     "CORS.enable",
-    "auth.use_certificate",
     "auth.validate_signature",
-    "auth_configs.*.use_certificate",
     "auth_configs.*.validate_signature",
     "blacklisted_ips",
-    "client_certificates",
     "domain",
     "enable_ip_blacklisting",
     "enable_ip_whitelisting",
@@ -27,7 +24,6 @@ const PROTECTIVE: &[&str] = &[
     "pinned_public_keys",
     "request_signing.is_enabled",
     "use_go_plugin_auth",
-    "use_mutual_tls_auth",
     "use_oauth2",
     "use_openid",
     "version_data.versions.*.extended_paths.black_list",

@@ -3,8 +3,10 @@
 //! A session that was seen a moment ago is used without waiting; the store is asked for
 //! others only. While the store is away, those seen a moment ago still pass.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use coprocess_core::Session;
 use tracing::warn;
 
 use super::Credential;
@@ -24,11 +26,15 @@ pub struct AuthToken {
     /// The key's session is the request's. It is not where the definition says that another
     /// mechanism provides the identity.
     pub provides_identity: bool,
+    /// Without a key, the client's certificate stands for one; and a key that belongs to a
+    /// certificate is good with this certificate only.
+    pub by_certificate: bool,
 }
 
 impl Middleware for AuthToken {
     fn process<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        let Some(credential) = self.credential.find(&exchange.head) else {
+        let found = self.credential.find(&exchange.head);
+        let Some(credential) = found.or_else(|| self.of_certificate(exchange)) else {
             return Step::Done(Err(ProxyError::KeyMissing));
         };
         let key = without_scheme(&credential);
@@ -48,6 +54,31 @@ impl Middleware for AuthToken {
 }
 
 impl AuthToken {
+    /// The key that a certificate stands for.
+    fn of_certificate(&self, exchange: &Exchange) -> Option<Cow<'static, str>> {
+        let peer = exchange
+            .client
+            .tls
+            .as_ref()
+            .filter(|_| self.by_certificate)?;
+        let org_id = &exchange.api.spec.org_id;
+        let key = || self.sessions.names.generate(org_id, &peer.fingerprint);
+        (!peer.fingerprint.is_empty()).then(|| Cow::Owned(key()))
+    }
+
+    /// Whether a key that belongs to a certificate was sent with this certificate. Its id
+    /// may have the organisation before the fingerprint.
+    fn has_certificate(&self, session: &Session, exchange: &Exchange) -> bool {
+        let bound = session.certificate.as_str();
+        if !self.by_certificate || bound.is_empty() {
+            return true;
+        }
+        let peer = exchange.client.tls.as_ref();
+        let shown = peer.map_or("", |peer| &peer.fingerprint);
+        let id = bound.strip_prefix(&*session.org_id).unwrap_or(bound);
+        !shown.is_empty() && (id == shown || bound == shown)
+    }
+
     async fn look_up(&self, key: String, exchange: &mut Exchange) -> Result<Flow, ProxyError> {
         let org_id = exchange.api.spec.org_id.clone();
         for id in self
@@ -77,7 +108,7 @@ impl AuthToken {
         let is_here = session.org_id.is_empty()
             || session.org_id == *org_id
             || session.access_rights.contains_key(&api.id);
-        if !is_here {
+        if !is_here || !self.has_certificate(&session, exchange) {
             return Err(refuse(&session.key_id, exchange));
         }
         if self.provides_identity {

@@ -85,7 +85,18 @@ impl Identity {
     }
 
     pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
-        vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()]
+        let all = CertificateDer::pem_slice_iter(self.certificate.as_bytes());
+        all.map(Result::unwrap).collect()
+    }
+
+    /// The SHA-256 of the certificate in hex, by which it is named.
+    pub(crate) fn fingerprint(&self) -> String {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.chain()[0]);
+        digest
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {

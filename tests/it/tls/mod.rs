@@ -5,6 +5,7 @@
 
 mod certificate_files;
 mod certificates;
+mod client_certificates;
 mod grpc;
 mod http2_upstream;
 mod relay;
