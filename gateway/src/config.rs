@@ -16,11 +16,13 @@ use crate::limits::RateMode;
 
 mod env;
 mod limits;
+mod policies;
 mod redis;
 mod session;
 mod storage;
 
 pub use limits::LimitHeaders;
+pub use policies::PolicyOptions;
 pub use redis::{RedisOptions, RedisTls, Topology};
 pub use storage::{StorageOptions, StorageType};
 
@@ -93,6 +95,10 @@ pub struct Config {
     pub rate_limit_response_headers: LimitHeaders,
     /// Where rates are counted with a store that gateways share: `exact` or `local`.
     pub rate_limit_mode: RateMode,
+    /// The admin API makes keys without access rights, which are for all APIs.
+    pub allow_master_keys: bool,
+    /// Where policies are.
+    pub policies: PolicyOptions,
     /// Plugins.
     pub coprocess_options: CoprocessOptions,
     /// Handlers of system events.
@@ -199,6 +205,8 @@ impl Default for Config {
             local_session_cache: LocalSessionCache::default(),
             rate_limit_response_headers: LimitHeaders::default(),
             rate_limit_mode: RateMode::default(),
+            allow_master_keys: false,
+            policies: PolicyOptions::default(),
             coprocess_options: CoprocessOptions::default(),
             event_handlers: EventHandlers::default(),
             storage: StorageOptions::default(),
@@ -342,6 +350,7 @@ impl Config {
             });
         }
         session::validate(self)?;
+        self.policies.validate()?;
         let probes = [
             &self.health_check_endpoint_name,
             &self.readiness_check_endpoint_name,

@@ -93,6 +93,9 @@ pub enum ProxyError {
     /// The key has used its quota.
     #[error("quota of the key")]
     QuotaExceeded,
+    /// The store that knows keys cannot be asked.
+    #[error("key cannot be looked up: {0}")]
+    KeyStore(String),
 }
 
 impl ProxyError {
@@ -135,6 +138,7 @@ impl ProxyError {
             Self::ApiRateLimited(_) => (S::TOO_MANY_REQUESTS, "API Rate Limit Exceeded"),
             Self::QuotaExceeded => (S::FORBIDDEN, "Quota exceeded"),
             Self::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "Upstream service reached hard timeout."),
+            Self::KeyStore(_) => (S::SERVICE_UNAVAILABLE, "Service temporarily unavailable."),
         }
     }
 

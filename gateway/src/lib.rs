@@ -31,6 +31,7 @@ pub mod middleware;
 pub mod outbound;
 pub mod phase;
 pub mod plugin_run;
+pub mod policy;
 pub mod router;
 pub mod server;
 pub mod session;

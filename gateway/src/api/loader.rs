@@ -20,6 +20,7 @@ use crate::definition::{ApiDefinition, unenforced};
 use crate::events::Events;
 use crate::json;
 use crate::limits::Limits;
+use crate::policy::{self, Policies};
 use crate::session::Sessions;
 use crate::upstream::target::Target;
 
@@ -50,7 +51,14 @@ impl Loader {
     /// Reads every definition and all plugin code anew. Blocks on files and interpreters.
     /// A folder that cannot be read is an error: it is not the same as one without APIs.
     pub fn load(&self) -> Result<ApiTable, String> {
-        let mut table = ApiTable::empty(self.config.http_server_options.enable_strict_routes);
+        let policies = Arc::new(policy::load(&self.config.policies)?);
+        for problem in &policies.problems {
+            error!(problem, "Policy is not loaded.");
+        }
+        let mut table = ApiTable {
+            policies: Arc::clone(&policies),
+            ..ApiTable::empty(self.config.http_server_options.enable_strict_routes)
+        };
         let mut resolver = HookResolver::new(&self.config, &self.drivers);
         let files = definition_files(&self.config.app_path).map_err(|error| {
             format!(
@@ -61,7 +69,7 @@ impl Loader {
         let read: Vec<_> = files.iter().map(|file| (file, read(file))).collect();
         let found = self.get_bundles(&read);
         for (file, read) in read {
-            match read.and_then(|read| self.build(read, &found, &mut resolver)) {
+            match read.and_then(|read| self.build(read, &found, &policies, &mut resolver)) {
                 Ok(api) => {
                     if let Err(problem) = add(&mut table, api) {
                         table
@@ -95,6 +103,7 @@ impl Loader {
         &self,
         mut read: Read,
         found: &Found,
+        policies: &Arc<Policies>,
         resolver: &mut HookResolver<'_>,
     ) -> Result<Api, String> {
         let bundle = take_bundle(&mut read, found)?;
@@ -137,6 +146,7 @@ impl Loader {
             events,
             event_handlers,
             bundle,
+            policies: Arc::clone(policies),
             refused,
         })
     }

@@ -15,6 +15,7 @@ use crate::bundle::InUse;
 use crate::chain::Chain;
 use crate::coprocess::HookStep;
 use crate::events::{ApiEvents, HandlerReport};
+use crate::policy::Policies;
 use crate::router::Router;
 use crate::upstream::target::Target;
 
@@ -46,6 +47,8 @@ pub struct Api {
     pub event_handlers: Vec<HandlerReport>,
     /// The bundle that its hooks are from; it stays on the disk as long as this is held.
     pub bundle: Option<InUse>,
+    /// The policies of keys.
+    pub policies: Arc<Policies>,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
 }
@@ -81,6 +84,7 @@ impl Api {
             events,
             event_handlers: Vec::new(),
             bundle: None,
+            policies: Arc::default(),
             refused: None,
         }
     }
@@ -100,6 +104,8 @@ pub struct ApiTable {
     pub apis: BTreeMap<String, Arc<Api>>,
     /// Definitions that could not be loaded, one sentence each.
     pub problems: Vec<String>,
+    /// The policies of keys, which were read just before the APIs.
+    pub policies: Arc<Policies>,
 }
 
 impl ApiTable {
@@ -109,6 +115,7 @@ impl ApiTable {
             router: Router::new(strict_routes),
             apis: BTreeMap::new(),
             problems: Vec::new(),
+            policies: Arc::default(),
         }
     }
 
@@ -126,7 +133,8 @@ impl ApiTable {
 
     /// Whether everything that was asked for is served.
     pub fn is_healthy(&self) -> bool {
-        self.problems.is_empty() && self.apis.values().all(|api| api.is_healthy())
+        let loaded = self.problems.is_empty() && self.policies.problems.is_empty();
+        loaded && self.apis.values().all(|api| api.is_healthy())
     }
 
     /// What is served, but not as it should be; one sentence each.

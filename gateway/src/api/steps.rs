@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use coprocess_core::HookType;
-use http::HeaderName;
 use tracing::warn;
 
 use super::HookReport;
@@ -12,9 +11,11 @@ use super::plugins::HookResolver;
 use crate::bundle::Bundle;
 use crate::chain::Chain;
 use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
-use crate::definition::{ApiDefinition, HookEntry};
+use crate::definition::{ApiDefinition, HookEntry, auth};
 use crate::limits::window::Rate;
-use crate::middleware::{AccessRights, AuthToken, KeyLimits, Refuse, SessionState, WholeApi};
+use crate::middleware::{
+    AccessRights, AuthToken, Credential, KeyLimits, Refuse, SessionState, StripAuth, WholeApi,
+};
 use crate::session::lifetime::Lifetime;
 
 /// Builds the steps of one API, in the one order that there is.
@@ -93,6 +94,7 @@ impl Steps<'_, '_> {
 
     /// Stripping of credentials, expiry, rights, rate and quota of the key.
     fn push_session_checks(&mut self, chain: &mut Chain) -> Result<(), String> {
+        self.push_strip_auth(chain)?;
         chain.push(SessionState);
         let versions = &self.definition.version_data;
         chain.push(AccessRights {
@@ -162,6 +164,9 @@ impl Steps<'_, '_> {
                 hook.state = Err(Broken::Code(reason.into()));
             }
             chain.push(self.plugin_authentication(hook));
+            if definition.use_standard_auth {
+                self.push_standard_authentication(chain)?;
+            }
             return Ok(());
         }
         if !entry.name.is_empty() {
@@ -171,18 +176,45 @@ impl Steps<'_, '_> {
                  is disabled."
             );
         }
-        let name = match definition.auth.auth_header_name.as_str() {
-            "" => "authorization",
-            name => name,
-        };
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-            format!(
-                "API `{}`: auth.auth_header_name: `{name}` is no header",
-                definition.api_id
-            )
-        })?;
-        chain.push(AuthToken { header });
+        self.push_standard_authentication(chain)
+    }
+
+    fn push_standard_authentication(&self, chain: &mut Chain) -> Result<(), String> {
+        chain.push(AuthToken {
+            credential: self.credential(auth::TOKEN)?,
+            sessions: Arc::clone(&self.loader.sessions),
+            provides_identity: self.identity_is_by("auth_token"),
+        });
         Ok(())
+    }
+
+    /// Where a mechanism finds its credential.
+    fn credential(&self, mechanism: &str) -> Result<Credential, String> {
+        let (settings, path) = self.definition.auth_of(mechanism);
+        Credential::new(settings)
+            .map_err(|mistake| format!("API `{}`: {path}.{mistake}", self.definition.api_id))
+    }
+
+    fn push_strip_auth(&self, chain: &mut Chain) -> Result<(), String> {
+        let definition = self.definition;
+        if !definition.strip_auth_data {
+            return Ok(());
+        }
+        let mut places = vec![self.credential(auth::TOKEN)?];
+        for mechanism in definition.auth_configs.keys() {
+            let place = self.credential(mechanism)?;
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        chain.push(StripAuth { places });
+        Ok(())
+    }
+
+    /// Whether the session of this mechanism is the request's.
+    fn identity_is_by(&self, mechanism: &str) -> bool {
+        let by = self.definition.base_identity_provided_by.as_str();
+        by.is_empty() || by == mechanism
     }
 
     fn plugin_authentication(&self, hook: HookStep) -> AuthStep {
@@ -196,10 +228,7 @@ impl Steps<'_, '_> {
                 of_api: definition.session_lifetime,
                 respects_expiry: definition.session_lifetime_respects_key_expiration,
             },
-            provides_identity: matches!(
-                definition.base_identity_provided_by.as_str(),
-                "" | "custom_auth"
-            ),
+            provides_identity: self.identity_is_by("custom_auth"),
         }
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Only serde lives here. [`crate::api`] turns a definition into what serves requests.
 
+pub mod access;
+pub mod auth;
 mod limits;
+pub mod policy;
 pub mod unenforced;
 
 use std::collections::BTreeMap;
@@ -12,7 +15,9 @@ use serde_json::{Map, Value};
 
 use crate::config::EventHandlers;
 
+pub use auth::{Auth, AuthConfigs};
 pub use limits::GlobalRateLimit;
+pub use policy::{Partitions, PolicyDefinition};
 
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -30,6 +35,12 @@ pub struct ApiDefinition {
     pub active: bool,
     /// Where a key is found.
     pub auth: Auth,
+    /// The same for each mechanism.
+    pub auth_configs: AuthConfigs,
+    /// A key is asked for, also where another mechanism authenticates.
+    pub use_standard_auth: bool,
+    /// Take credentials out of what goes to the upstream.
+    pub strip_auth_data: bool,
     /// The versions.
     pub version_data: VersionData,
     /// From where to where.
@@ -71,14 +82,6 @@ impl ApiDefinition {
             !self.custom_middleware_bundle.is_empty() && !self.custom_middleware_bundle_disabled;
         used.then_some(self.custom_middleware_bundle.as_str())
     }
-}
-
-/// `auth`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Auth {
-    /// The header that carries the key; empty means `Authorization`.
-    pub auth_header_name: String,
 }
 
 /// `version_data`
