@@ -42,6 +42,27 @@ impl Chain {
         self.0.push(Box::new(middleware));
     }
 
+    /// How many steps there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no step.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Puts something around each step from the one with this number on.
+    pub fn wrap<M: Middleware + 'static>(
+        &mut self,
+        from: usize,
+        with: impl Fn(Box<dyn Middleware>) -> M,
+    ) {
+        let wrapped = self.0.split_off(from).into_iter();
+        let wrapped = wrapped.map(|step| -> Box<dyn Middleware> { Box::new(with(step)) });
+        self.0.extend(wrapped.collect::<Vec<_>>());
+    }
+
     /// Runs the steps until one answers or fails.
     pub async fn run(&self, exchange: &mut Exchange) -> Result<Flow, ProxyError> {
         for middleware in &self.0 {

@@ -55,6 +55,8 @@ pub struct Config {
     pub log_level: String,
     /// Data-plane threads; 0 means one per core.
     pub workers: usize,
+    /// Patterns of paths do not tell upper from lower case.
+    pub ignore_endpoint_case: bool,
     /// Seconds that an upstream may take to begin its answer.
     pub proxy_default_timeout: u64,
     /// Seconds that requests in flight may take to finish after SIGTERM.
@@ -145,6 +147,10 @@ pub struct HttpServerOptions {
     pub enable_websockets: bool,
     /// A listen path matches whole path segments only.
     pub enable_strict_routes: bool,
+    /// Patterns of paths that begin with `/` stand at the beginning of a path.
+    pub enable_path_prefix_matching: bool,
+    /// Patterns of paths reach to a path's end.
+    pub enable_path_suffix_matching: bool,
     /// Seconds that a client may take to send a request's head, and that a connection may
     /// stay idle.
     pub read_timeout: u64,
@@ -174,6 +180,7 @@ impl Default for Config {
             skip_verify_existing_plugin_bundle: false,
             log_level: "info".into(),
             workers: 0,
+            ignore_endpoint_case: false,
             proxy_default_timeout: 30,
             graceful_shutdown_timeout_duration: 30,
             close_connections: false,
@@ -221,6 +228,8 @@ impl Default for HttpServerOptions {
         Self {
             enable_websockets: false,
             enable_strict_routes: false,
+            enable_path_prefix_matching: false,
+            enable_path_suffix_matching: false,
             read_timeout: 60,
             max_request_header_bytes: 64 * 1024,
             max_request_headers: 100,

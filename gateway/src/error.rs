@@ -79,6 +79,21 @@ pub enum ProxyError {
     /// The gateway is shutting down its control plane, or has failed.
     #[error("internal: {0}")]
     Internal(String),
+    /// The request does not say which version it is for, and there is no default.
+    #[error("request names no version")]
+    VersionMissing,
+    /// There is no such version.
+    #[error("version does not exist")]
+    VersionUnknown,
+    /// The version has ended.
+    #[error("version has expired")]
+    VersionExpired,
+    /// The API has ended.
+    #[error("API has expired")]
+    ApiExpired,
+    /// The path is on a list of closed ones, or not on that of the open ones.
+    #[error("path is not open")]
+    PathForbidden,
 }
 
 impl ProxyError {
@@ -117,7 +132,23 @@ impl ProxyError {
                 (S::BAD_GATEWAY, "There was a problem proxying the request")
             }
             Self::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "Upstream service reached hard timeout."),
+            Self::VersionMissing => (S::FORBIDDEN, "Version information not found"),
+            Self::VersionUnknown => (S::FORBIDDEN, "This API version does not seem to exist"),
+            Self::VersionExpired => (
+                S::FORBIDDEN,
+                "Api Version has expired, please check documentation or contact administrator",
+            ),
+            Self::ApiExpired => (
+                S::FORBIDDEN,
+                "API has expired, please check documentation or contact administrator",
+            ),
+            Self::PathForbidden => (S::FORBIDDEN, "Requested endpoint is forbidden"),
         }
+    }
+
+    /// What clients are told.
+    pub fn message(&self) -> &str {
+        self.answer().1
     }
 
     /// Whether the connection cannot be trusted to be in step after this answer.

@@ -17,6 +17,7 @@ mod languages;
 mod proxy;
 mod reload;
 mod storage;
+mod traffic;
 mod upgrade;
 
 #[cfg(feature = "coprocess")]

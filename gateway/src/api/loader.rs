@@ -127,7 +127,7 @@ impl Loader {
             listen_path: definition.proxy.listen_path.clone(),
             strip_listen_path: definition.proxy.strip_listen_path,
             preserve_host_header: definition.proxy.preserve_host_header,
-            target,
+            target: Arc::new(target),
             request_chain,
             response_hooks,
             spec,
@@ -197,17 +197,7 @@ fn take_bundle(read: &mut Read, found: &Found) -> Result<Option<InUse>, String> 
 
 /// Why an API must not serve although its definition can be read.
 fn refusal(read: &Read) -> Option<String> {
-    let definition = &read.definition;
-    let mut keys = read.protective.clone();
-    let versions = &definition.version_data.versions;
-    if !definition.version_data.not_versioned && !versions.is_empty() {
-        keys.push("version_data.not_versioned = false".into());
-    }
-    // The year that templates put in for never is far beyond this.
-    let ends = |expires: &str| !matches!(expires, "" | "-1") && expires < "2900";
-    if versions.values().any(|version| ends(&version.expires)) {
-        keys.push("version_data.versions.*.expires".into());
-    }
+    let keys = &read.protective;
     (!keys.is_empty()).then(|| {
         format!(
             "its definition asks for what is not implemented: {}",

@@ -32,7 +32,7 @@ pub struct Api {
     /// Whether the upstream sees the client's `Host`.
     pub preserve_host_header: bool,
     /// Where its requests go.
-    pub target: Target,
+    pub target: Arc<Target>,
     /// What a request passes first.
     pub request_chain: Chain,
     /// What a response passes.
@@ -76,7 +76,7 @@ impl Api {
             listen_path: spec.listen_path.clone(),
             strip_listen_path: false,
             preserve_host_header: false,
-            target: Target::parse("http://localhost/").expect("this is a URL"),
+            target: Arc::new(Target::parse("http://localhost/").expect("this is a URL")),
             request_chain: Chain::default(),
             response_hooks: Vec::new(),
             spec: Arc::new(spec),

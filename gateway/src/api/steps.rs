@@ -13,8 +13,9 @@ use crate::bundle::Bundle;
 use crate::chain::Chain;
 use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry};
-use crate::middleware::{AuthToken, Refuse, SessionState};
+use crate::middleware::{AuthToken, Refuse, SessionState, UnlessIgnored, Version, ignores_paths};
 use crate::session::lifetime::Lifetime;
+use crate::traffic::paths::Meaning;
 
 /// Builds the steps of one API, in the one order that there is.
 pub(super) struct Steps<'a, 'b> {
@@ -64,9 +65,13 @@ impl Steps<'_, '_> {
         self.push_hooks(&mut chain, &middleware.pre, HookType::Pre);
         self.push_guards(&mut chain)?;
         if !definition.use_keyless {
+            let first = chain.len();
             self.push_authentication(&mut chain)?;
+            self.let_ignored_paths_pass(&mut chain, first);
             self.push_hooks(&mut chain, &middleware.post_key_auth, HookType::PostKeyAuth);
+            let first = chain.len();
             self.push_session_checks(&mut chain)?;
+            self.let_ignored_paths_pass(&mut chain, first);
         } else if !middleware.post_key_auth.is_empty() || !middleware.auth_check.name.is_empty() {
             warn!(
                 api = definition.api_id,
@@ -80,9 +85,24 @@ impl Steps<'_, '_> {
         Ok(chain)
     }
 
+    /// Requests for paths that are not authenticated pass the steps from this one on.
+    fn let_ignored_paths_pass(&self, chain: &mut Chain, first: usize) {
+        if ignores_paths(self.definition) {
+            chain.wrap(first, UnlessIgnored);
+        }
+    }
+
     /// Version, lists of paths, CORS.
-    fn push_version_and_cors(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    fn push_version_and_cors(&mut self, chain: &mut Chain) -> Result<(), String> {
+        if let Some(step) = Version::new(self.definition, self.meaning())? {
+            chain.push(step);
+        }
         Ok(())
+    }
+
+    /// How the definition's patterns of paths are meant.
+    fn meaning(&self) -> Meaning {
+        Meaning::new(&self.loader.config)
     }
 
     /// Addresses, client certificates, organisation, size, context variables.

@@ -137,7 +137,7 @@ pub(super) fn apply(
 }
 
 /// Puts a body that is held into the exchange, with the framing that it has from now on.
-pub(super) fn apply_body(body: Bytes, exchange: &mut Exchange) {
+pub(crate) fn apply_body(body: Bytes, exchange: &mut Exchange) {
     let headers = &mut exchange.head.headers;
     // A held body has a length, whatever framing the client chose.
     let said = headers

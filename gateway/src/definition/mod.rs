@@ -3,13 +3,13 @@
 //! Only serde lives here. [`crate::api`] turns a definition into what serves requests.
 
 pub mod unenforced;
-
-use std::collections::BTreeMap;
+mod versions;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::EventHandlers;
+pub use versions::{MethodAction, PathEntry, Version, VersionData, VersionRule};
 
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -27,8 +27,13 @@ pub struct ApiDefinition {
     pub active: bool,
     /// Where a key is found.
     pub auth: Auth,
+    /// How a request says which version it wants.
+    pub definition: VersionRule,
     /// The versions.
     pub version_data: VersionData,
+    /// When the whole API ends, `2006-01-02 15:04` in UTC; empty and `-1` are never.
+    #[serde(alias = "expires")]
+    pub expiration: String,
     /// From where to where.
     pub proxy: Proxy,
     /// The hooks.
@@ -70,26 +75,6 @@ impl ApiDefinition {
 pub struct Auth {
     /// The header that carries the key; empty means `Authorization`.
     pub auth_header_name: String,
-}
-
-/// `version_data`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct VersionData {
-    /// There is one version and requests do not name it.
-    pub not_versioned: bool,
-    /// The versions by name.
-    pub versions: BTreeMap<String, Version>,
-}
-
-/// One version.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Version {
-    /// Its name.
-    pub name: String,
-    /// When it ends.
-    pub expires: String,
 }
 
 /// `proxy`

@@ -16,6 +16,7 @@ const PROTECTIVE: &[&str] = &[
     "auth_configs",
     "blacklisted_ips",
     "client_certificates",
+    "definition.enabled",
     "domain",
     "enable_ip_blacklisting",
     "enable_ip_whitelisting",
@@ -36,7 +37,6 @@ const PROTECTIVE: &[&str] = &[
     "use_oauth2",
     "use_openid",
     "use_standard_auth",
-    "version_data.versions.*.extended_paths.black_list",
     "version_data.versions.*.extended_paths.go_plugin",
     "version_data.versions.*.extended_paths.internal",
     "version_data.versions.*.extended_paths.method_transforms",
@@ -50,10 +50,7 @@ const PROTECTIVE: &[&str] = &[
     "version_data.versions.*.extended_paths.validate_json",
     "version_data.versions.*.extended_paths.validate_request",
     "version_data.versions.*.extended_paths.virtual",
-    "version_data.versions.*.extended_paths.white_list",
     "version_data.versions.*.global_size_limit",
-    "version_data.versions.*.paths.black_list",
-    "version_data.versions.*.paths.white_list",
     "x-tyk-api-gateway",
 ];
 
@@ -128,7 +125,7 @@ mod tests {
             "enable_ip_whitelisting": false,
             "tags": ["x"],
             "tag_headers": [],
-            "version_data": {"versions": {"1.0": {"extended_paths": {"white_list": [{"path": "a"}]}}}},
+            "version_data": {"versions": {"1.0": {"extended_paths": {"virtual": [{"path": "a"}]}}}},
         });
         let unread = [
             "enable_jwt",
@@ -143,7 +140,7 @@ mod tests {
             Unenforced {
                 protective: vec![
                     "enable_jwt".into(),
-                    "version_data.versions.1.0.extended_paths.white_list".into()
+                    "version_data.versions.1.0.extended_paths.virtual".into()
                 ],
                 ignored: vec!["tags".into()],
             }

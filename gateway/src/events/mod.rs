@@ -43,8 +43,11 @@ pub mod names {
     pub const KEY_EXPIRED: &str = "KeyExpired";
     /// A hook failed, ran too long or cannot run (an addition).
     pub const HOOK_FAILURE: &str = "HookFailure";
+    /// A request was for a version or a path that is not open.
+    pub const VERSION_FAILURE: &str = "VersionFailure";
     /// All that an API fires; what plugins fire are system events.
-    pub(super) const OF_APIS: [&str; 3] = [AUTH_FAILURE, KEY_EXPIRED, HOOK_FAILURE];
+    pub(super) const OF_APIS: [&str; 4] =
+        [AUTH_FAILURE, KEY_EXPIRED, HOOK_FAILURE, VERSION_FAILURE];
 }
 
 /// Most events that wait for their handlers, and most bytes of them.

@@ -159,6 +159,8 @@ fn exchange(input: &Input, events: ApiEvents) -> Result<Exchange, String> {
         session: input.session.as_ref().map(session).transpose()?,
         unsaved: None,
         upgrade: None,
+        version: None,
+        traffic: None,
     })
 }
 

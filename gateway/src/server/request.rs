@@ -111,7 +111,10 @@ impl Worker {
         let begun = self.begin(request, peer, style);
         Box::pin(async move {
             let outcome = match begun {
-                Ok(Begun::Exchange(mut exchange)) => self.process(&mut exchange).await,
+                Ok(Begun::Exchange(mut exchange)) => {
+                    let outcome = self.process(&mut exchange).await;
+                    finish(outcome, &mut exchange)
+                }
                 // Boxed, like everything that most requests do not need.
                 Ok(Begun::Control(request)) => Box::pin(self.hand_over(*request)).await,
                 Ok(Begun::Answered(response)) => Ok(*response),
@@ -163,6 +166,8 @@ impl Worker {
             session: None,
             unsaved: None,
             upgrade,
+            version: None,
+            traffic: None,
         })))
     }
 
@@ -205,6 +210,22 @@ impl Worker {
             .unwrap_or_else(|never| match never {});
         Ok(response.map(ResponseBody::Control))
     }
+}
+
+/// Puts on an answer what steps have noted for it, on an error's too.
+fn finish(
+    outcome: Result<Response<ResponseBody>, ProxyError>,
+    exchange: &mut Exchange,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let Some(traffic) = &mut exchange.traffic else {
+        return outcome;
+    };
+    let mut response = outcome.unwrap_or_else(|error| {
+        debug!(client = %exchange.client.address, %error, "Request refused.");
+        error.into_response(&exchange.error_style)
+    });
+    traffic.finish(&mut response);
+    Ok(response)
 }
 
 /// Makes an answer one that its request can have: a HEAD, a 204 and a 304 have no content,

@@ -58,11 +58,11 @@ impl Upstream {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let state = exchange.body.stream_state();
-        let api = Arc::clone(&exchange.api);
+        let target = target_of(exchange);
         let upgrade = exchange.upgrade.take();
-        let request = self.prepare(exchange, upgrade.is_some())?;
-        let kept = self.pool.of(&api.target);
-        let mut sending = pin!(send(&kept, &api.target, request, upgrade.is_some()));
+        let request = self.prepare(exchange, &target, upgrade.is_some())?;
+        let kept = self.pool.of(&target);
+        let mut sending = pin!(send(&kept, &target, request, upgrade.is_some()));
         let outcome = self.within_limit(&mut sending, state.as_deref()).await;
         if let Some(fault) = state.and_then(|state| state.fault.take()) {
             return Err(ProxyError::DownstreamBody(fault));
@@ -98,6 +98,7 @@ impl Upstream {
     fn prepare(
         &self,
         exchange: &mut Exchange,
+        target: &Target,
         upgrade: bool,
     ) -> Result<Request<RequestBody>, ProxyError> {
         let api = &exchange.api;
@@ -106,8 +107,7 @@ impl Upstream {
         } else {
             0
         };
-        let uri = api
-            .target
+        let uri = target
             .join(&exchange.head.uri, strip)
             .map_err(|error| ProxyError::Internal(error.to_string()))?;
         if strip > 0 {
@@ -126,7 +126,7 @@ impl Upstream {
             tunnel::ask(&mut headers);
         }
         if !api.preserve_host_header || !headers.contains_key(header::HOST) {
-            headers.insert(header::HOST, api.target.host_header.clone());
+            headers.insert(header::HOST, target.host_header.clone());
         }
         append_forwarded_for(&mut headers, exchange);
         if let Some(via) = &self.via {
@@ -150,6 +150,13 @@ impl Upstream {
         *request.headers_mut() = headers;
         Ok(request)
     }
+}
+
+/// Where the request goes: mostly to its API's upstream.
+fn target_of(exchange: &Exchange) -> Arc<Target> {
+    let other = exchange.traffic.as_ref();
+    let other = other.and_then(|traffic| traffic.target.as_ref());
+    Arc::clone(other.unwrap_or(&exchange.api.target))
 }
 
 /// Sends on a kept connection, or on a new one. A kept connection may be closed by the

@@ -1,0 +1,44 @@
+//! What is noted about a request of an API that has versions, lists of paths or transforms.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Response};
+
+use crate::upstream::body::ResponseBody;
+use crate::upstream::target::Target;
+
+/// Notes of the steps, for later ones. Other requests have none.
+#[derive(Default)]
+pub struct Traffic {
+    /// Which of the API's versions it is, in the order of their names.
+    pub version: usize,
+    /// The version is the first segment below the listen path.
+    pub version_in_path: bool,
+    /// Authentication and what depends on it let it pass.
+    pub ignored: bool,
+    /// The upstream, where it is not the API's.
+    pub target: Option<Arc<Target>>,
+    /// What every answer gets, the gateway's own included.
+    pub answer_headers: HeaderMap,
+}
+
+impl Traffic {
+    /// Puts the noted headers on the answer.
+    pub fn finish(&mut self, response: &mut Response<ResponseBody>) {
+        let headers = response.headers_mut();
+        let mut last = None;
+        for (name, value) in std::mem::take(&mut self.answer_headers) {
+            // A name stands before the first of its values only. The answer's own are replaced.
+            match name {
+                Some(name) => {
+                    headers.insert(name.clone(), value);
+                    last = Some(name);
+                }
+                None => {
+                    let name = last.as_ref().expect("the first value has its name");
+                    headers.append(name.clone(), value);
+                }
+            }
+        }
+    }
+}
