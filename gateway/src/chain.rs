@@ -14,6 +14,8 @@ use crate::upstream::body::ResponseBody;
 pub enum Flow {
     /// The next one runs.
     Continue,
+    /// The upstream is next: no further step runs.
+    Forward,
     /// The request is answered here.
     Respond(Response<ResponseBody>),
 }
@@ -72,7 +74,7 @@ impl Chain {
             };
             match outcome? {
                 Flow::Continue => {}
-                respond @ Flow::Respond(_) => return Ok(respond),
+                last @ (Flow::Forward | Flow::Respond(_)) => return Ok(last),
             }
         }
         Ok(Flow::Continue)

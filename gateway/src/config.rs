@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::json::{self, JsonError};
+use crate::traffic::addresses::Addresses;
 
 mod env;
 mod session;
@@ -151,6 +152,8 @@ pub struct HttpServerOptions {
     pub enable_path_prefix_matching: bool,
     /// Patterns of paths reach to a path's end.
     pub enable_path_suffix_matching: bool,
+    /// Addresses and networks of proxies whose `X-Forwarded-For` is believed (an addition).
+    pub trusted_proxies: Vec<String>,
     /// Seconds that a client may take to send a request's head, and that a connection may
     /// stay idle.
     pub read_timeout: u64,
@@ -230,6 +233,7 @@ impl Default for HttpServerOptions {
             enable_strict_routes: false,
             enable_path_prefix_matching: false,
             enable_path_suffix_matching: false,
+            trusted_proxies: Vec::new(),
             read_timeout: 60,
             max_request_header_bytes: 64 * 1024,
             max_request_headers: 100,
@@ -339,6 +343,11 @@ impl Config {
                 reason: format!("at most {MOST_HEADERS} are possible"),
             });
         }
+        Addresses::parse(&self.http_server_options.trusted_proxies).map_err(|wrong| {
+            let key = "http_server_options.trusted_proxies";
+            let reason = wrong;
+            ConfigError::Value { key, reason }
+        })?;
         session::validate(self)?;
         let probes = [
             &self.health_check_endpoint_name,

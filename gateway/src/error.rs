@@ -94,6 +94,9 @@ pub enum ProxyError {
     /// The path is on a list of closed ones, or not on that of the open ones.
     #[error("path is not open")]
     PathForbidden,
+    /// The caller's address is on a list of blocked ones, or not on that of the allowed ones.
+    #[error("address is not allowed")]
+    AddressForbidden,
 }
 
 impl ProxyError {
@@ -142,6 +145,7 @@ impl ProxyError {
                 S::FORBIDDEN,
                 "API has expired, please check documentation or contact administrator",
             ),
+            Self::AddressForbidden => (S::FORBIDDEN, "access from this IP has been disallowed"),
             Self::PathForbidden => (S::FORBIDDEN, "Requested endpoint is forbidden"),
         }
     }

@@ -13,8 +13,11 @@ use crate::bundle::Bundle;
 use crate::chain::Chain;
 use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry};
-use crate::middleware::{AuthToken, Refuse, SessionState, UnlessIgnored, Version, ignores_paths};
+use crate::middleware::{
+    AuthToken, Cors, IpLists, Refuse, SessionState, UnlessIgnored, Version, ignores_paths,
+};
 use crate::session::lifetime::Lifetime;
+use crate::traffic::addresses::Addresses;
 use crate::traffic::paths::Meaning;
 
 /// Builds the steps of one API, in the one order that there is.
@@ -97,6 +100,11 @@ impl Steps<'_, '_> {
         if let Some(step) = Version::new(self.definition, self.meaning())? {
             chain.push(step);
         }
+        if self.definition.cors.enable {
+            let api = &self.definition.api_id;
+            let step = Cors::new(&self.definition.cors);
+            chain.push(step.map_err(|wrong| format!("API `{api}`: {wrong}"))?);
+        }
         Ok(())
     }
 
@@ -106,7 +114,12 @@ impl Steps<'_, '_> {
     }
 
     /// Addresses, client certificates, organisation, size, context variables.
-    fn push_guards(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    fn push_guards(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let proxies = &self.loader.config.http_server_options.trusted_proxies;
+        let proxies = Arc::new(Addresses::parse(proxies)?);
+        if let Some(step) = IpLists::new(self.definition, &proxies)? {
+            chain.push(step);
+        }
         Ok(())
     }
 

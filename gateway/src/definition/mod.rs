@@ -2,6 +2,7 @@
 //!
 //! Only serde lives here. [`crate::api`] turns a definition into what serves requests.
 
+mod traffic;
 pub mod unenforced;
 mod versions;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::EventHandlers;
+pub use traffic::Cors;
 pub use versions::{MethodAction, PathEntry, Version, VersionData, VersionRule};
 
 /// One API, as its file describes it.
@@ -34,6 +36,17 @@ pub struct ApiDefinition {
     /// When the whole API ends, `2006-01-02 15:04` in UTC; empty and `-1` are never.
     #[serde(alias = "expires")]
     pub expiration: String,
+    /// Scripts of other origins.
+    #[serde(rename = "CORS")]
+    pub cors: Cors,
+    /// Only `allowed_ips` may call.
+    pub enable_ip_whitelisting: bool,
+    /// Addresses and networks.
+    pub allowed_ips: Vec<String>,
+    /// `blacklisted_ips` may not call.
+    pub enable_ip_blacklisting: bool,
+    /// Addresses and networks.
+    pub blacklisted_ips: Vec<String>,
     /// From where to where.
     pub proxy: Proxy,
     /// The hooks.

@@ -9,17 +9,13 @@ use crate::json;
 
 /// Keys that, when they ask for something, protect the API. `*` stands for any key or index.
 const PROTECTIVE: &[&str] = &[
-    "CORS.enable",
     "auth.use_certificate",
     "auth.use_param",
     "auth.use_cookie",
     "auth_configs",
-    "blacklisted_ips",
     "client_certificates",
     "definition.enabled",
     "domain",
-    "enable_ip_blacklisting",
-    "enable_ip_whitelisting",
     "enable_jwt",
     "enable_proxy_protocol",
     "enable_signature_checking",
@@ -122,14 +118,13 @@ mod tests {
     fn protective_keys_are_told_apart_from_ignored_ones() {
         let raw = json!({
             "enable_jwt": true,
-            "enable_ip_whitelisting": false,
+            "enable_proxy_protocol": false,
             "tags": ["x"],
             "tag_headers": [],
             "version_data": {"versions": {"1.0": {"extended_paths": {"virtual": [{"path": "a"}]}}}},
         });
         let unread = [
             "enable_jwt",
-            "enable_ip_whitelisting",
             "tags",
             "tag_headers",
             "version_data.versions.1.0.extended_paths",

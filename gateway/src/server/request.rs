@@ -177,7 +177,7 @@ impl Worker {
         let flow = outcome.inspect_err(|error| tell_refusal(error, exchange))?;
         let mut response = match flow {
             Flow::Respond(response) => return Ok(response),
-            Flow::Continue => self.forward(exchange).await?,
+            Flow::Continue | Flow::Forward => self.forward(exchange).await?,
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             for hook in &api.response_hooks {

@@ -1,6 +1,7 @@
 //! What an API's version and its lists of paths say about a request: patterns, and what is
 //! noted on the way.
 
+pub mod addresses;
 pub mod paths;
 mod per_version;
 mod state;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, header};
 
 use crate::upstream::body::ResponseBody;
 use crate::upstream::target::Target;
@@ -30,6 +30,11 @@ impl Traffic {
         for (name, value) in std::mem::take(&mut self.answer_headers) {
             // A name stands before the first of its values only. The answer's own are replaced.
             match name {
+                // What an answer depends on adds up.
+                Some(name) if name == header::VARY => {
+                    headers.append(name.clone(), value);
+                    last = Some(name);
+                }
                 Some(name) => {
                     headers.insert(name.clone(), value);
                     last = Some(name);

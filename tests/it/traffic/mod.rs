@@ -1,5 +1,6 @@
 //! What a definition says of versions, paths, headers and answers.
 
+mod callers;
 mod versions;
 
 use serde_json::{Value, json};
