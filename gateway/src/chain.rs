@@ -34,6 +34,20 @@ pub trait Middleware: Send + Sync {
     fn process<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a>;
 }
 
+/// A response on its way through a step.
+pub type Responding<'a> =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, ProxyError>> + 'a>>;
+
+/// One step that a response passes before the response hooks.
+pub trait ResponseStep: Send + Sync {
+    /// Looks at the response and changes it.
+    fn process<'a>(
+        &'a self,
+        exchange: &'a mut Exchange,
+        response: Response<ResponseBody>,
+    ) -> Responding<'a>;
+}
+
 /// The steps of one API.
 #[derive(Default)]
 pub struct Chain(Vec<Box<dyn Middleware>>);
@@ -42,6 +56,13 @@ impl Chain {
     /// Adds a step behind the others.
     pub fn push(&mut self, middleware: impl Middleware + 'static) {
         self.0.push(Box::new(middleware));
+    }
+
+    /// Adds a step, where there is one.
+    pub fn push_some(&mut self, middleware: Option<impl Middleware + 'static>) {
+        if let Some(middleware) = middleware {
+            self.push(middleware);
+        }
     }
 
     /// How many steps there are.

@@ -97,6 +97,21 @@ pub enum ProxyError {
     /// The caller's address is on a list of blocked ones, or not on that of the allowed ones.
     #[error("address is not allowed")]
     AddressForbidden,
+    /// The body has a limit and does not say how long it is.
+    #[error("body has no length")]
+    LengthRequired,
+    /// The body is longer than the definition allows.
+    #[error("body is longer than the definition allows")]
+    RequestTooLarge,
+    /// The upstream has failed too often lately.
+    #[error("circuit breaker is open")]
+    BreakerOpen,
+    /// The request is to be handed over to an API that is not there.
+    #[error("there is no API `{0}` to hand the request over to")]
+    LoopTarget(String),
+    /// The request has been handed over too often.
+    #[error("request is handed over from API to API without an end")]
+    LoopTooDeep,
 }
 
 impl ProxyError {
@@ -146,6 +161,17 @@ impl ProxyError {
                 "API has expired, please check documentation or contact administrator",
             ),
             Self::AddressForbidden => (S::FORBIDDEN, "access from this IP has been disallowed"),
+            Self::LengthRequired => (
+                S::LENGTH_REQUIRED,
+                "Content length is required for this request",
+            ),
+            Self::RequestTooLarge => (S::BAD_REQUEST, "Request is too large"),
+            Self::BreakerOpen => (S::SERVICE_UNAVAILABLE, "Service temporarily unavailable."),
+            Self::LoopTarget(_) => (S::INTERNAL_SERVER_ERROR, "Couldn't detect target"),
+            Self::LoopTooDeep => (
+                S::INTERNAL_SERVER_ERROR,
+                "Loop level too deep. Found more than 5 loops in single request",
+            ),
             Self::PathForbidden => (S::FORBIDDEN, "Requested endpoint is forbidden"),
         }
     }
@@ -164,6 +190,8 @@ impl ProxyError {
                 | Self::BodyTooLarge(_)
                 | Self::DownstreamBody(_)
                 | Self::DownstreamStalled
+                | Self::LengthRequired
+                | Self::RequestTooLarge
         )
     }
 

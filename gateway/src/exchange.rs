@@ -6,17 +6,17 @@ use std::time::SystemTime;
 
 use coprocess_core::{RequestId, Session};
 use http::request::Parts;
-use http::{HeaderValue, Uri};
+use http::{HeaderValue, Response, Uri};
 use hyper::upgrade::OnUpgrade;
 use percent_encoding::percent_decode_str;
 
-use crate::api::Api;
+use crate::api::{Api, ApiTable};
 use crate::edge::Policy;
-use crate::error::ErrorStyle;
+use crate::error::{ErrorStyle, ProxyError};
 use crate::phase::Phase;
 use crate::session::Unsaved;
-use crate::traffic::Traffic;
-use crate::upstream::body::RequestBody;
+use crate::traffic::{MAX_DEPTH, Traffic};
+use crate::upstream::body::{RequestBody, ResponseBody};
 
 /// A request on its way, and what was found out about it.
 pub struct Exchange {
@@ -95,9 +95,70 @@ impl Exchange {
         self.traffic.get_or_insert_default()
     }
 
+    /// Makes the request one of the API that takes over, if its own has come to that. That
+    /// API knows nothing of the caller yet.
+    pub fn hand_over(&mut self, table: &ApiTable) -> Result<bool, ProxyError> {
+        let notes = self.notes();
+        let Some(to) = notes.loop_to.take() else {
+            return Ok(false);
+        };
+        let depth = notes.depth + 1;
+        if depth > MAX_DEPTH {
+            return Err(ProxyError::LoopTooDeep);
+        }
+        let answer_headers = std::mem::take(&mut notes.answer_headers);
+        let own = (to.0 == "self").then_some(&self.api);
+        let api = own.or_else(|| to.find(table));
+        let api = Arc::clone(api.ok_or_else(|| ProxyError::LoopTarget(to.0.clone()))?);
+        let path = self.head.uri.path();
+        self.listen_length = if path.starts_with(&api.listen_path) {
+            api.listen_path.len()
+        } else {
+            0
+        };
+        self.api = api;
+        self.version = None;
+        self.session = None;
+        *self.notes() = Traffic {
+            depth,
+            answer_headers,
+            ..Traffic::default()
+        };
+        Ok(true)
+    }
+
+    /// Tells the breaker and the choice of the upstream how it has answered.
+    pub fn note_outcome(&mut self, outcome: &Result<Response<ResponseBody>, ProxyError>) {
+        let notes = self.notes();
+        let (breaker, chosen) = (notes.breaker.take(), notes.chosen.take());
+        // A client that breaks off says nothing of the upstream.
+        let is_clients = |error: &ProxyError| {
+            matches!(
+                error,
+                ProxyError::DownstreamBody(_) | ProxyError::DownstreamStalled
+            )
+        };
+        if outcome.as_ref().err().is_some_and(is_clients) {
+            return;
+        }
+        if let Some(chosen) = chosen {
+            chosen.settle(outcome.is_ok());
+        }
+        if let Some(breaker) = breaker {
+            let is_good = outcome
+                .as_ref()
+                .is_ok_and(|response| !response.status().is_server_error());
+            breaker.settle(is_good, self);
+        }
+    }
+
     /// The path below the listen path, and below the version where that stands there; it
     /// begins with a slash.
     pub fn path_below(&self) -> &str {
+        let asked = self.traffic.as_ref();
+        if let Some(asked) = asked.and_then(|traffic| traffic.asked_path.as_deref()) {
+            return asked;
+        }
         let mut below = below(self.head.uri.path(), self.listen_length);
         if let (Some(version), Some(traffic)) = (&self.version, &self.traffic)
             && traffic.version_in_path

@@ -21,7 +21,8 @@ use crate::definition::{ApiDefinition, unenforced};
 use crate::events::Events;
 use crate::json;
 use crate::session::Sessions;
-use crate::upstream::target::Target;
+use crate::traffic::Loop;
+use crate::upstream::target::{Target, TargetError};
 
 /// Loads tables of APIs.
 pub struct Loader {
@@ -98,7 +99,7 @@ impl Loader {
         let bundle = take_bundle(&mut read, found)?;
         let used = bundle.as_ref().map(|used| &*used.bundle);
         let definition = &read.definition;
-        let target = Target::parse(&definition.proxy.target_url)
+        let target = target(definition)
             .map_err(|error| format!("API `{}`: proxy.{error}", definition.api_id))?;
         let extractor = extractor(definition);
         let refused = refusal(&read).or_else(|| extractor.as_ref().err().cloned());
@@ -115,6 +116,7 @@ impl Loader {
         };
         let Made {
             request_chain,
+            response_steps,
             response_hooks,
             hooks,
         } = steps.make(refused.clone())?;
@@ -125,10 +127,12 @@ impl Loader {
             id: definition.api_id.clone(),
             name: definition.name.clone(),
             listen_path: definition.proxy.listen_path.clone(),
+            internal: definition.internal,
             strip_listen_path: definition.proxy.strip_listen_path,
             preserve_host_header: definition.proxy.preserve_host_header,
             target: Arc::new(target),
             request_chain,
+            response_steps,
             response_hooks,
             spec,
             hooks,
@@ -138,6 +142,17 @@ impl Loader {
             refused,
             limits_told: AtomicBool::new(false),
         })
+    }
+}
+
+/// The upstream. Where another API takes over, or one of a list is chosen, it is one that is
+/// never asked.
+fn target(definition: &ApiDefinition) -> Result<Target, TargetError> {
+    let proxy = &definition.proxy;
+    match (proxy.target_url.as_str(), proxy.target_list.first()) {
+        (url, _) if Loop::parse(url).is_some() => Target::parse("http://localhost:0/"),
+        ("", Some(first)) if proxy.enable_load_balancing => Target::parse(first),
+        (url, _) => Target::parse(url),
     }
 }
 
@@ -244,6 +259,15 @@ fn add(table: &mut ApiTable, mut api: Api) -> Result<(), String> {
     if table.apis.contains_key(&api.id) {
         return Err(format!("api_id `{}` is used by another definition", api.id));
     }
+    if api.internal {
+        info!(
+            api = api.id,
+            name = api.name,
+            "API loaded, for other APIs only."
+        );
+        table.apis.insert(api.id.clone(), Arc::new(api));
+        return Ok(());
+    }
     let wrong = |error| format!("proxy.{error}");
     if !table.router.is_free(&api.listen_path).map_err(wrong)? {
         let moved = format!("{}-{}", api.listen_path, api.id);
@@ -278,7 +302,7 @@ fn add(table: &mut ApiTable, mut api: Api) -> Result<(), String> {
 /// Every API is also there under its id, behind all listen paths: an API that listens on
 /// such a path itself has it.
 fn add_aliases(table: &mut ApiTable) {
-    for (id, api) in &table.apis {
+    for (id, api) in table.apis.iter().filter(|(_, api)| !api.internal) {
         if let Ok(false) = table.router.insert(&format!("/{id}/"), Arc::clone(api)) {
             warn!(
                 api = id,

@@ -10,11 +10,12 @@ use super::HookReport;
 use super::loader::Loader;
 use super::plugins::HookResolver;
 use crate::bundle::Bundle;
-use crate::chain::Chain;
+use crate::chain::{Chain, ResponseStep};
 use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry};
 use crate::middleware::{
-    AuthToken, Cors, IpLists, Refuse, SessionState, UnlessIgnored, Version, ignores_paths,
+    AuthToken, Balance, Breakers, Cors, HandOver, Headers, IpLists, Methods, Refuse, Rewrite,
+    SessionState, SizeLimits, TimeLimits, UnlessIgnored, Version, ignores_paths,
 };
 use crate::session::lifetime::Lifetime;
 use crate::traffic::addresses::Addresses;
@@ -33,6 +34,7 @@ pub(super) struct Steps<'a, 'b> {
 /// What became of them.
 pub(super) struct Made {
     pub(super) request_chain: Chain,
+    pub(super) response_steps: Vec<Box<dyn ResponseStep>>,
     pub(super) response_hooks: Vec<HookStep>,
     pub(super) hooks: Vec<HookReport>,
 }
@@ -50,6 +52,7 @@ impl Steps<'_, '_> {
         }
         Ok(Made {
             request_chain,
+            response_steps: self.response_steps()?,
             response_hooks,
             hooks: self.reports,
         })
@@ -85,7 +88,17 @@ impl Steps<'_, '_> {
         self.push_transforms(&mut chain)?;
         self.push_answers(&mut chain)?;
         self.push_hooks(&mut chain, &middleware.post, HookType::Post);
+        self.push_upstreams(&mut chain)?;
         Ok(chain)
+    }
+
+    /// What a response passes before its hooks, in this order.
+    fn response_steps(&self) -> Result<Vec<Box<dyn ResponseStep>>, String> {
+        let mut steps: Vec<Box<dyn ResponseStep>> = Vec::new();
+        if let Some(step) = Headers::of_responses(self.definition, self.meaning())? {
+            steps.push(Box::new(step));
+        }
+        Ok(steps)
     }
 
     /// Requests for paths that are not authenticated pass the steps from this one on.
@@ -97,9 +110,7 @@ impl Steps<'_, '_> {
 
     /// Version, lists of paths, CORS.
     fn push_version_and_cors(&mut self, chain: &mut Chain) -> Result<(), String> {
-        if let Some(step) = Version::new(self.definition, self.meaning())? {
-            chain.push(step);
-        }
+        chain.push_some(Version::new(self.definition, self.meaning())?);
         if self.definition.cors.enable {
             let api = &self.definition.api_id;
             let step = Cors::new(&self.definition.cors);
@@ -117,9 +128,8 @@ impl Steps<'_, '_> {
     fn push_guards(&mut self, chain: &mut Chain) -> Result<(), String> {
         let proxies = &self.loader.config.http_server_options.trusted_proxies;
         let proxies = Arc::new(Addresses::parse(proxies)?);
-        if let Some(step) = IpLists::new(self.definition, &proxies)? {
-            chain.push(step);
-        }
+        chain.push_some(IpLists::new(self.definition, &proxies)?);
+        chain.push_some(SizeLimits::new(self.definition, self.meaning())?);
         Ok(())
     }
 
@@ -135,12 +145,31 @@ impl Steps<'_, '_> {
     }
 
     /// Validation and transforms of body and headers, URL rewrite, method.
-    fn push_transforms(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    fn push_transforms(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let (definition, meaning) = (self.definition, self.meaning());
+        chain.push_some(Headers::of_requests(definition, meaning)?);
+        chain.push_some(TimeLimits::new(definition, meaning)?);
+        chain.push_some(Rewrite::new(definition, meaning, &self.loader.config)?);
+        chain.push_some(Methods::new(definition, meaning)?);
         Ok(())
     }
 
     /// What answers in the upstream's place: mock responses, the cache.
     fn push_answers(&mut self, _chain: &mut Chain) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Which upstream is asked, and whether it is asked at all.
+    fn push_upstreams(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let definition = self.definition;
+        chain.push_some(Breakers::new(definition, self.meaning())?);
+        if let Some(step) = HandOver::new(&definition.proxy.target_url) {
+            let api = &definition.api_id;
+            let wrong = |wrong| format!("API `{api}`: proxy.target_url: {wrong}");
+            chain.push(step.map_err(wrong)?);
+        } else {
+            chain.push_some(Balance::new(definition)?);
+        }
         Ok(())
     }
 

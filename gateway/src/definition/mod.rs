@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::EventHandlers;
-pub use traffic::Cors;
-pub use versions::{MethodAction, PathEntry, Version, VersionData, VersionRule};
+pub use traffic::{Cors, ResponseProcessor};
+pub use versions::{
+    CircuitBreaker, HeaderTransform, Match, MethodAction, PathEntry, Trigger, TriggerOptions,
+    UrlRewrite, Version, VersionData, VersionRule,
+};
 
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -27,6 +30,8 @@ pub struct ApiDefinition {
     pub use_keyless: bool,
     /// Not looked at for definitions from files, as in the original.
     pub active: bool,
+    /// Only other APIs reach it.
+    pub internal: bool,
     /// Where a key is found.
     pub auth: Auth,
     /// How a request says which version it wants.
@@ -36,6 +41,11 @@ pub struct ApiDefinition {
     /// When the whole API ends, `2006-01-02 15:04` in UTC; empty and `-1` are never.
     #[serde(alias = "expires")]
     pub expiration: String,
+    /// `$tyk_context.…` in transforms stands for something.
+    pub enable_context_vars: bool,
+    /// The original runs its transforms of responses where these are named; here they run
+    /// where there are some.
+    pub response_processors: Vec<ResponseProcessor>,
     /// Scripts of other origins.
     #[serde(rename = "CORS")]
     pub cors: Cors,
@@ -98,6 +108,10 @@ pub struct Proxy {
     pub listen_path: String,
     /// The upstream.
     pub target_url: String,
+    /// Go to the upstreams of `target_list` in turn.
+    pub enable_load_balancing: bool,
+    /// Several upstreams.
+    pub target_list: Vec<String>,
     /// Take the listen path off before forwarding.
     pub strip_listen_path: bool,
     /// Send the client's `Host` to the upstream.

@@ -1,6 +1,7 @@
 //! What holds for all requests of an API: other origins, callers' addresses.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// `CORS`
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -24,4 +25,14 @@ pub struct Cors {
     pub options_passthrough: bool,
     /// The original logs more; here it has no effect.
     pub debug: bool,
+}
+
+/// One of `response_processors`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResponseProcessor {
+    /// `header_injector`, `response_body_transform` or another one.
+    pub name: String,
+    /// Its own settings.
+    pub options: Value,
 }

@@ -45,9 +45,19 @@ pub mod names {
     pub const HOOK_FAILURE: &str = "HookFailure";
     /// A request was for a version or a path that is not open.
     pub const VERSION_FAILURE: &str = "VersionFailure";
+    /// A circuit breaker has opened.
+    pub const BREAKER_TRIPPED: &str = "BreakerTripped";
+    /// A circuit breaker has closed.
+    pub const BREAKER_RESET: &str = "BreakerReset";
     /// All that an API fires; what plugins fire are system events.
-    pub(super) const OF_APIS: [&str; 4] =
-        [AUTH_FAILURE, KEY_EXPIRED, HOOK_FAILURE, VERSION_FAILURE];
+    pub(super) const OF_APIS: [&str; 6] = [
+        AUTH_FAILURE,
+        KEY_EXPIRED,
+        HOOK_FAILURE,
+        VERSION_FAILURE,
+        BREAKER_TRIPPED,
+        BREAKER_RESET,
+    ];
 }
 
 /// Most events that wait for their handlers, and most bytes of them.

@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 use super::drain::Drain;
 use super::request_id;
 use crate::admin;
-use crate::api::ApiTable;
+use crate::api::{Api, ApiTable};
 use crate::chain::Flow;
 use crate::config::Config;
 use crate::edge::{self, Policy, Verdict};
@@ -172,20 +172,28 @@ impl Worker {
     }
 
     async fn process(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
-        let api = Arc::clone(&exchange.api);
-        let outcome = api.request_chain.run(exchange).await;
-        let flow = outcome.inspect_err(|error| tell_refusal(error, exchange))?;
-        let mut response = match flow {
-            Flow::Respond(response) => return Ok(response),
-            Flow::Continue | Flow::Forward => self.forward(exchange).await?,
-        };
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            for hook in &api.response_hooks {
-                response = Box::pin(hook.run_on_response(exchange, response)).await?;
+        loop {
+            let api = Arc::clone(&exchange.api);
+            let outcome = api.request_chain.run(exchange).await;
+            let flow = outcome.inspect_err(|error| tell_refusal(error, exchange))?;
+            if let Flow::Respond(response) = flow {
+                return Ok(response);
             }
+            if exchange.traffic.is_some() && self.hands_over(exchange)? {
+                continue;
+            }
+            let response = self.forward(exchange).await?;
+            let mut response = respond(&api, exchange, response).await?;
+            add_limits(response.headers_mut(), exchange.session.as_deref());
+            return Ok(response);
         }
-        add_limits(response.headers_mut(), exchange.session.as_deref());
-        Ok(response)
+    }
+
+    /// Hands the request over to another API, if its chain has come to that. The API is one
+    /// of the newest table.
+    fn hands_over(&self, exchange: &mut Exchange) -> Result<bool, ProxyError> {
+        let mut table = self.table.borrow_mut();
+        exchange.hand_over(table.load())
     }
 
     async fn forward(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
@@ -193,6 +201,9 @@ impl Worker {
         if let Err(error) = &outcome {
             let api = &*exchange.api;
             warn!(api = api.id, upstream = &*api.target.authority, %error, "Request failed.");
+        }
+        if exchange.traffic.is_some() {
+            exchange.note_outcome(&outcome);
         }
         outcome
     }
@@ -210,6 +221,24 @@ impl Worker {
             .unwrap_or_else(|never| match never {});
         Ok(response.map(ResponseBody::Control))
     }
+}
+
+/// Lets the response pass the steps and hooks of its API.
+async fn respond(
+    api: &Api,
+    exchange: &mut Exchange,
+    mut response: Response<ResponseBody>,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(response);
+    }
+    for step in &api.response_steps {
+        response = step.process(exchange, response).await?;
+    }
+    for hook in &api.response_hooks {
+        response = Box::pin(hook.run_on_response(exchange, response)).await?;
+    }
+    Ok(response)
 }
 
 /// Puts on an answer what steps have noted for it, on an error's too.

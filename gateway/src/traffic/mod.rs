@@ -2,9 +2,12 @@
 //! noted on the way.
 
 pub mod addresses;
+mod looping;
 pub mod paths;
 mod per_version;
 mod state;
+pub mod text;
 
+pub use looping::{Loop, MAX_DEPTH};
 pub use per_version::PerVersion;
 pub use state::Traffic;

@@ -1,9 +1,12 @@
 //! What is noted about a request of an API that has versions, lists of paths or transforms.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Response, header};
 
+use super::Loop;
+use crate::middleware::{Chosen, Ticket};
 use crate::upstream::body::ResponseBody;
 use crate::upstream::target::Target;
 
@@ -18,6 +21,18 @@ pub struct Traffic {
     pub ignored: bool,
     /// The upstream, where it is not the API's.
     pub target: Option<Arc<Target>>,
+    /// How long the upstream may take, where the definition has a limit of its own.
+    pub time_limit: Option<Duration>,
+    /// The path before it was rewritten, below the listen path: what later steps go by.
+    pub asked_path: Option<String>,
+    /// The API that takes over behind the chain.
+    pub loop_to: Option<Loop>,
+    /// How many APIs the request has gone through.
+    pub depth: u8,
+    /// The breaker that the request has passed.
+    pub breaker: Option<Ticket>,
+    /// Which of several upstreams it goes to.
+    pub chosen: Option<Chosen>,
     /// What every answer gets, the gateway's own included.
     pub answer_headers: HeaderMap,
 }

@@ -63,7 +63,10 @@ impl Upstream {
         let request = self.prepare(exchange, &target, upgrade.is_some())?;
         let kept = self.pool.of(&target);
         let mut sending = pin!(send(&kept, &target, request, upgrade.is_some()));
-        let outcome = self.within_limit(&mut sending, state.as_deref()).await;
+        let own = exchange.traffic.as_ref();
+        let limit = own.and_then(|traffic| traffic.time_limit);
+        let limit = limit.unwrap_or(self.time_limit);
+        let outcome = within_limit(limit, &mut sending, state.as_deref()).await;
         if let Some(fault) = state.and_then(|state| state.fault.take()) {
             return Err(ProxyError::DownstreamBody(fault));
         }
@@ -72,27 +75,6 @@ impl Upstream {
             return tunnel::establish(response, upgrade);
         }
         finish(response, Lease::new(sender, Rc::clone(&kept)))
-    }
-
-    /// The limit is on the upstream, so it starts anew while the client is still sending.
-    async fn within_limit<T>(
-        &self,
-        // By reference: a future that is handed over is held twice.
-        sending: &mut Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
-        state: Option<&StreamState>,
-    ) -> Result<T, ProxyError> {
-        loop {
-            match timer::within(self.time_limit, &mut *sending).await {
-                Ok(outcome) => return outcome,
-                Err(_) => {
-                    // An upload that has ended since counts too: the upstream has the whole
-                    // limit from there.
-                    if !state.is_some_and(|state| state.progressed.take()) {
-                        return Err(ProxyError::UpstreamTimeout);
-                    }
-                }
-            }
-        }
     }
 
     fn prepare(
@@ -115,8 +97,8 @@ impl Upstream {
             // dot segment, but without `/app` it has.
             edge::target::check(&uri, exchange.policy).map_err(ProxyError::Malformed)?;
         }
-        // A response hook is shown the request, so then it stays here and a copy goes out.
-        let mut headers = if api.response_hooks.is_empty() {
+        // Response hooks and steps are shown the request, so then it stays here and a copy goes out.
+        let mut headers = if api.response_hooks.is_empty() && api.response_steps.is_empty() {
             std::mem::take(&mut exchange.head.headers)
         } else {
             exchange.head.headers.clone()
@@ -149,6 +131,27 @@ impl Upstream {
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
         Ok(request)
+    }
+}
+
+/// The limit is on the upstream, so it starts anew while the client is still sending.
+async fn within_limit<T>(
+    time_limit: Duration,
+    // By reference: a future that is handed over is held twice.
+    sending: &mut Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
+    state: Option<&StreamState>,
+) -> Result<T, ProxyError> {
+    loop {
+        match timer::within(time_limit, &mut *sending).await {
+            Ok(outcome) => return outcome,
+            Err(_) => {
+                // An upload that has ended since counts too: the upstream has the whole
+                // limit from there.
+                if !state.is_some_and(|state| state.progressed.take()) {
+                    return Err(ProxyError::UpstreamTimeout);
+                }
+            }
+        }
     }
 }
 

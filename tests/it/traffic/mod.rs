@@ -1,6 +1,7 @@
 //! What a definition says of versions, paths, headers and answers.
 
 mod callers;
+mod transforms;
 mod versions;
 
 use serde_json::{Value, json};
