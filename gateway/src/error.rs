@@ -11,7 +11,6 @@ use crate::upstream::body::ResponseBody;
 /// What `Allow` says of every resource: the gateway knows no more of an upstream's.
 pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-const NOT_THIS_PATH: &str = "Access to this resource has been disallowed";
 const NO_SESSION: &str = "Session state is missing or unset! Please make sure that auth headers \
                           are properly applied";
 
