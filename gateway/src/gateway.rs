@@ -114,6 +114,8 @@ impl Gateway {
             sessions,
             limits,
             store,
+            events: events.clone(),
+            files: Arc::default(),
         };
         Ok(Self {
             config,
@@ -158,6 +160,7 @@ impl Gateway {
         for address in addresses {
             info!(%address, workers = self.config.worker_count(), "Listening.");
         }
+        self.reload_when_told();
         if self.has_warnings() {
             // The start did not wait for what an earlier version stands in for. Once only:
             // a failure is in the log.
@@ -183,6 +186,18 @@ impl Gateway {
             .shutdown_timeout(Duration::from_secs(1));
         info!("Stopped.");
         Ok(())
+    }
+
+    /// Reloads when another gateway says so.
+    fn reload_when_told(&self) {
+        let (reloader, runtime) = (
+            Arc::clone(&self.control.reloader),
+            self.control_runtime.handle().clone(),
+        );
+        self.control.store.on_reload(Box::new(move || {
+            // A failure is in the log.
+            runtime.spawn(Arc::clone(&reloader).reload());
+        }));
     }
 
     /// Saves what the last requests left to be saved.

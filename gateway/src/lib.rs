@@ -23,6 +23,7 @@ pub mod edge;
 pub mod error;
 pub mod events;
 pub mod exchange;
+pub mod files;
 pub mod gateway;
 pub mod gather;
 pub mod json;

@@ -13,6 +13,7 @@ mod admin;
 mod bundle;
 mod edge;
 mod events;
+mod keys;
 mod languages;
 mod limits;
 mod proxy;

@@ -14,14 +14,16 @@ use super::plugins::HookResolver;
 use super::steps::{Made, Steps, asks_plugin};
 use super::{Api, ApiTable, event_handlers};
 use crate::bundle::{self, Bundles, Found, InUse};
-use crate::config::Config;
+use crate::config::{Config, EventHandlers};
 use crate::coprocess::IdExtractor;
-use crate::definition::{ApiDefinition, unenforced};
+use crate::definition::{ApiDefinition, CustomMiddleware, unenforced};
 use crate::events::Events;
 use crate::json;
 use crate::limits::Limits;
 use crate::policy::{self, Policies};
+use crate::router::Router;
 use crate::session::Sessions;
+use crate::session::lifetime::Lifetime;
 use crate::traffic::Loop;
 use crate::upstream::target::{Target, TargetError};
 
@@ -46,6 +48,10 @@ struct Read {
     definition: ApiDefinition,
     /// Protective keys that nothing enforces.
     protective: Vec<String>,
+    /// Keys that have no effect.
+    ignored: Vec<String>,
+    /// The file.
+    text: Arc<str>,
 }
 
 impl Loader {
@@ -86,6 +92,34 @@ impl Loader {
             error!(problem, "API is not loaded.");
         }
         Ok(table)
+    }
+
+    /// Whether a definition can be loaded, by the same rules as a file; its id, and what will
+    /// not be as it asks for. Code of plugins is not looked at.
+    pub fn check(&self, file: &Path, text: &str) -> Result<(String, Vec<String>), String> {
+        let mut read = read_text(file, text)?;
+        let id = read.definition.api_id.clone();
+        let mut warnings: Vec<_> = read.ignored.iter().map(no_effect).collect();
+        let listen_path = &read.definition.proxy.listen_path;
+        Router::<Api>::new(self.config.http_server_options.enable_strict_routes)
+            .is_free(listen_path)
+            .map_err(|error| format!("API `{id}`: proxy.{error}"))?;
+        read.definition.custom_middleware_bundle_disabled = true;
+        read.definition.event_handlers = EventHandlers::default();
+        let hooks = &mut read.definition.custom_middleware;
+        *hooks = CustomMiddleware {
+            driver: hooks.driver.clone(),
+            id_extractor: hooks.id_extractor.clone(),
+            ..CustomMiddleware::default()
+        };
+        let mut resolver = HookResolver::new(&self.config, &self.drivers);
+        let policies = Arc::default();
+        let api = self.build(read, &Found::new(), &policies, &mut resolver)?;
+        warnings.extend(
+            api.refused
+                .map(|reason| format!("the API will refuse all requests: {reason}")),
+        );
+        Ok((id, warnings))
     }
 
     /// Gets the bundles that definitions name. Those that none names are forgotten, unless
@@ -151,6 +185,8 @@ impl Loader {
             event_handlers,
             bundle,
             policies: Arc::clone(policies),
+            lifetime: lifetime(&self.config, definition),
+            text: Arc::clone(&read.text),
             refused,
         })
     }
@@ -167,7 +203,12 @@ fn target(definition: &ApiDefinition) -> Result<Target, TargetError> {
     }
 }
 
-fn definition_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn no_effect(key: &String) -> String {
+    format!("{key}: unknown or not implemented, has no effect")
+}
+
+/// The files of definitions in a folder, in order.
+pub fn definition_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files: Vec<_> = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
@@ -183,18 +224,25 @@ fn definition_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 fn read(file: &Path) -> Result<Read, String> {
     let text = fs::read_to_string(file)
         .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    let parsed = json::parse::<ApiDefinition>(file, &text).map_err(|error| error.to_string())?;
-    let found = unenforced::sort(&parsed.raw, &parsed.unread);
-    for key in &found.ignored {
+    let read = read_text(file, &text)?;
+    for key in &read.ignored {
         let file = file.display();
         warn!(%file, key, "Key is unknown or not implemented, has no effect.");
     }
+    Ok(read)
+}
+
+fn read_text(file: &Path, text: &str) -> Result<Read, String> {
+    let parsed = json::parse::<ApiDefinition>(file, text).map_err(|error| error.to_string())?;
+    let found = unenforced::sort(&parsed.raw, &parsed.unread);
     if parsed.value.api_id.is_empty() {
         return Err(format!("{}: api_id is missing or empty", file.display()));
     }
     Ok(Read {
         definition: parsed.value,
         protective: found.protective,
+        ignored: found.ignored,
+        text: text.into(),
     })
 }
 
@@ -248,6 +296,15 @@ fn extractor(definition: &ApiDefinition) -> Result<Option<Arc<IdExtractor>>, Str
     match extractor {
         Ok(extractor) => Ok(extractor.map(Arc::new)),
         Err(mistake) => Err(mistake.to_string()),
+    }
+}
+
+/// How long the API's sessions are kept.
+pub(super) fn lifetime(config: &Config, definition: &ApiDefinition) -> Lifetime {
+    Lifetime {
+        forced: config.forced_session_lifetime(),
+        of_api: definition.session_lifetime,
+        respects_expiry: definition.session_lifetime_respects_key_expiration,
     }
 }
 

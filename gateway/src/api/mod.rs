@@ -17,6 +17,7 @@ use crate::coprocess::HookStep;
 use crate::events::{ApiEvents, HandlerReport};
 use crate::policy::Policies;
 use crate::router::Router;
+use crate::session::lifetime::Lifetime;
 use crate::upstream::target::Target;
 
 /// One loaded API.
@@ -53,6 +54,10 @@ pub struct Api {
     pub bundle: Option<InUse>,
     /// The policies of keys.
     pub policies: Arc<Policies>,
+    /// How long its sessions are kept.
+    pub lifetime: Lifetime,
+    /// Its definition, as it is written.
+    pub text: Arc<str>,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
 }
@@ -91,6 +96,8 @@ impl Api {
             event_handlers: Vec::new(),
             bundle: None,
             policies: Arc::default(),
+            lifetime: Lifetime::default(),
+            text: "{}".into(),
             refused: None,
         }
     }

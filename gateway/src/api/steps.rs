@@ -6,7 +6,7 @@ use coprocess_core::HookType;
 use tracing::warn;
 
 use super::HookReport;
-use super::loader::Loader;
+use super::loader::{Loader, lifetime};
 use super::plugins::HookResolver;
 use crate::bundle::Bundle;
 use crate::chain::{Chain, ResponseStep};
@@ -18,7 +18,6 @@ use crate::middleware::{
     KeyLimits, Methods, Refuse, Rewrite, SessionState, SizeLimits, StripAuth, TimeLimits,
     UnlessIgnored, Version, WholeApi, ignores_paths,
 };
-use crate::session::lifetime::Lifetime;
 use crate::traffic::addresses::Addresses;
 use crate::traffic::paths::Meaning;
 
@@ -282,16 +281,11 @@ impl Steps<'_, '_> {
     }
 
     fn plugin_authentication(&self, hook: HookStep) -> AuthStep {
-        let (config, definition) = (&self.loader.config, self.definition);
         AuthStep {
             hook,
             extractor: self.extractor.clone(),
             sessions: Arc::clone(&self.loader.sessions),
-            lifetime: Lifetime {
-                forced: config.forced_session_lifetime(),
-                of_api: definition.session_lifetime,
-                respects_expiry: definition.session_lifetime_respects_key_expiration,
-            },
+            lifetime: lifetime(&self.loader.config, self.definition),
             provides_identity: self.identity_is_by("custom_auth"),
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub type AccessRights = BTreeMap<String, AccessRight>;
 
 /// One of `access_rights`
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct AccessRight {
     /// The API's name, for people.
@@ -27,7 +27,7 @@ pub struct AccessRight {
 }
 
 /// One of `allowed_urls`
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct AllowedUrl {
     /// A regular expression.
@@ -37,7 +37,7 @@ pub struct AllowedUrl {
 }
 
 /// `limit`
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Limit {
     /// Requests …

@@ -6,6 +6,7 @@ pub mod access;
 pub mod auth;
 mod limits;
 pub mod policy;
+pub mod session;
 mod traffic;
 pub mod unenforced;
 mod versions;
@@ -23,6 +24,7 @@ pub use versions::{
 pub use auth::{Auth, AuthConfigs};
 pub use limits::GlobalRateLimit;
 pub use policy::{Partitions, PolicyDefinition};
+pub use session::SessionDefinition;
 
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::access::{self, AccessRights, Limit};
 
 /// One policy, as its file or the admin API describes it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct PolicyDefinition {
     /// A database's own id, where the file came from one; not read.
@@ -52,7 +52,9 @@ pub struct PolicyDefinition {
 }
 
 /// `partitions`; none of them set means all but `per_api`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(default)]
 pub struct Partitions {
     /// The quota.

@@ -1,6 +1,7 @@
 //! Policies from files: one JSON map of them, or a folder with a file for each.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,9 @@ use super::{Policies, Policy};
 use crate::config::PolicyOptions;
 use crate::definition::PolicyDefinition;
 use crate::json;
+
+/// A policy and its file, or why it is left out.
+type Outcome = Result<(String, Policy), String>;
 
 /// Reads all policies. One that cannot be used is left out and said. A file or folder that
 /// cannot be read at all is an error: it is not the same as one without policies.
@@ -32,14 +36,13 @@ pub fn load(options: &PolicyOptions) -> Result<Policies, String> {
     };
     for outcome in read {
         match outcome {
-            Ok((file, policy)) => {
-                let id = policy.definition.id.clone();
-                if by_id.contains_key(&id) {
+            Ok((file, policy)) => match by_id.entry(policy.definition.id.clone()) {
+                Entry::Vacant(place) => drop(place.insert(policy)),
+                Entry::Occupied(known) => {
+                    let id = known.key();
                     problems.push(format!("{file}: id: policy `{id}` is in another file too"));
-                } else {
-                    by_id.insert(id, policy);
                 }
-            }
+            },
             Err(problem) => problems.push(problem),
         }
     }
@@ -62,7 +65,7 @@ pub fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// The policy in a file, with the file's name.
-pub(super) fn read_file(file: &Path) -> Result<(String, Policy), String> {
+fn read_file(file: &Path) -> Outcome {
     let text = fs::read_to_string(file)
         .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     let policy = read(file, &text)?;
@@ -85,7 +88,7 @@ pub fn read(file: &Path, text: &str) -> Result<Policy, String> {
 }
 
 /// The policies of a JSON map, whose keys are their ids.
-fn read_map(file: &Path) -> Result<Vec<Result<(String, Policy), String>>, String> {
+fn read_map(file: &Path) -> Result<Vec<Outcome>, String> {
     let text = fs::read_to_string(file).map_err(|error| {
         format!(
             "cannot read policies.policy_record_name {}: {error}",

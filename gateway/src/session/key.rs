@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
@@ -167,6 +167,13 @@ fn token_of(id: &str) -> Option<Token> {
 
 fn is_too_long(id: &str) -> bool {
     keys::SESSION.len() + id.len() > MAX_KEY
+}
+
+/// A new name of a key: 128 bits that nobody can guess, in lower-case hex.
+pub fn new_name() -> String {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).expect("the system has random numbers");
+    hex(&bytes)
 }
 
 /// MD5 in lower-case hex: the id of an extracted value, not a secret.

@@ -7,7 +7,7 @@ use coprocess_core::{BasicAuthData, JwtData, Monitor, Session, StringMap};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::rights;
+use super::rights::{access, apply_rights};
 
 /// The entry of the metadata that names the key which a session belongs to.
 pub const TOKEN: &str = "token";
@@ -27,8 +27,8 @@ pub struct Record(Map<String, Value>);
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("stored session is not readable: {place}: {reason}")]
 pub struct Unreadable {
-    place: String,
-    reason: String,
+    pub(super) place: String,
+    pub(super) reason: String,
 }
 
 // === impl Record ===
@@ -47,6 +47,11 @@ impl Record {
     }
 
     /// The document.
+    pub fn document(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// The same as a value.
     pub fn into_value(self) -> Value {
         Value::Object(self.0)
     }
@@ -59,9 +64,7 @@ impl Record {
         session.enable_detailed_recording =
             session.enable_detailed_recording || get(map, "enable_detail_recording")?;
         for (id, right) in &get::<Map<String, Value>>(map, "access_rights")? {
-            session
-                .access_rights
-                .insert(id.clone(), rights::read(right)?);
+            session.access_rights.insert(id.clone(), access(right)?);
         }
         session.basic_auth_data = basic_auth(map)?;
         session.jwt_data = jwt(map)?;
@@ -85,7 +88,7 @@ impl Record {
         if said_by_the_older_name {
             put(map, "enable_detailed_recording", &detailed);
         }
-        rights::apply(map, session);
+        apply_rights(map, session);
         apply_metadata(map, &session.metadata);
         if basic_auth(map).ok() != Some(session.basic_auth_data.clone()) {
             let data = session.basic_auth_data.clone().unwrap_or_default();
@@ -110,6 +113,16 @@ impl Record {
                 [("trigger_limits", data.trigger_limits.json())],
             );
         }
+    }
+
+    /// A value of the document.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// Sets a value of the document.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.to_owned(), value.into());
     }
 
     /// Puts entries into the metadata, as the values that they are.
@@ -160,6 +173,12 @@ impl Record {
         if metadata.is_empty() {
             self.0.remove("meta_data");
         }
+    }
+}
+
+impl From<Map<String, Value>> for Record {
+    fn from(document: Map<String, Value>) -> Self {
+        Self(document)
     }
 }
 
@@ -296,7 +315,7 @@ pub(super) fn put_group<const N: usize>(
     );
 }
 
-fn unreadable(place: &str, error: &serde_json::Error) -> Unreadable {
+pub(super) fn unreadable(place: &str, error: &serde_json::Error) -> Unreadable {
     let (place, reason) = (place.to_owned(), error.to_string());
     Unreadable { place, reason }
 }
@@ -322,16 +341,6 @@ fn monitor(map: &Map<String, Value>) -> Result<Option<Monitor>, Unreadable> {
     let trigger_limits = get(&group, "trigger_limits")?;
     let data = Monitor { trigger_limits };
     Ok((data != Monitor::default()).then_some(data))
-}
-
-pub(super) fn object<'a>(
-    value: &'a Value,
-    place: &str,
-) -> Result<&'a Map<String, Value>, Unreadable> {
-    value.as_object().ok_or_else(|| Unreadable {
-        place: place.to_owned(),
-        reason: "an entry is not an object".into(),
-    })
 }
 
 /// Text that is still what a plugin was shown keeps the value behind it.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use redis::aio::PubSub;
 use redis::{
     Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind, cmd,
 };
@@ -12,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
-use super::connect::{Calls, connect};
+use super::connect::{Calls, connect, listener};
 use crate::config::{RedisOptions, Topology};
 use crate::storage::StoreError;
 
@@ -131,6 +132,11 @@ impl Link {
             connection,
             room,
         })
+    }
+
+    /// A connection of its own that hears what is published.
+    pub(super) async fn listener(&self) -> RedisResult<PubSub> {
+        listener(&self.options).await
     }
 
     /// Whether keys are spread over several servers.

@@ -6,8 +6,9 @@
 mod connect;
 mod count;
 mod link;
+mod notices;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +36,7 @@ const FIRST_ATTEMPT: Duration = Duration::from_secs(2);
 pub struct RedisStore {
     caller: Caller,
     keeper: JoinHandle<()>,
+    listener: OnceLock<JoinHandle<()>>,
 }
 
 /// What sends commands, from whatever thread this is on.
@@ -58,6 +60,7 @@ impl RedisStore {
         Self {
             caller: Caller { link, runtime },
             keeper,
+            listener: OnceLock::new(),
         }
     }
 }
@@ -210,6 +213,21 @@ impl Store for RedisStore {
         })
     }
 
+    fn tell_reload(&self) -> StoreFuture<'_, ()> {
+        let mut command = cmd("PUBLISH");
+        command.arg(notices::CHANNEL).arg(notices::RELOAD);
+        let told = self.caller.ask::<u64>(command, notices::RELOAD.len());
+        Box::pin(async move { told.await.map(drop) })
+    }
+
+    fn on_reload(&self, reload: Box<dyn Fn() + Send + Sync>) {
+        let listening = notices::listen(Arc::clone(&self.caller.link), reload);
+        // One that listens already is enough.
+        let _ = self
+            .listener
+            .get_or_init(|| self.caller.runtime.spawn(listening));
+    }
+
     fn health(&self) -> Result<(), StoreError> {
         self.caller.link.health()
     }
@@ -222,6 +240,9 @@ impl Store for RedisStore {
 impl Drop for RedisStore {
     fn drop(&mut self) {
         self.keeper.abort();
+        if let Some(listener) = self.listener.get() {
+            listener.abort();
+        }
     }
 }
 
