@@ -168,6 +168,8 @@ fn exchange(api: &Arc<Api>, headers: usize, body: Bytes) -> Exchange {
         session: None,
         unsaved: None,
         limits: None,
+        version: None,
+        traffic: None,
         upgrade: None,
     }
 }

@@ -42,4 +42,5 @@ pub mod storage;
 pub mod telemetry;
 pub mod timer;
 pub mod tls;
+pub mod traffic;
 pub mod upstream;

@@ -14,12 +14,14 @@ mod auth;
 mod bundle;
 mod edge;
 mod events;
+mod keys;
 mod languages;
 mod limits;
 mod proxy;
 mod reload;
 mod storage;
 mod tls;
+mod traffic;
 mod upgrade;
 
 #[cfg(feature = "coprocess")]

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::info;
 
 use super::answer::{self, Outcome, Refusal, SMALL, error, refuse};
@@ -61,7 +61,7 @@ async fn list(State(control): State<Control>) -> Response {
         .map(|policy| Value::Object(policy.document.clone()))
         .collect();
     let ordered: Vec<_> = documents.iter().map(order::policy).collect();
-    axum::Json(json!(ordered)).into_response()
+    axum::Json(ordered).into_response()
 }
 
 async fn show(State(control): State<Control>, Path(id): Path<String>) -> Outcome {

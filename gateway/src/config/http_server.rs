@@ -12,6 +12,12 @@ pub struct HttpServerOptions {
     pub enable_websockets: bool,
     /// A listen path matches whole path segments only.
     pub enable_strict_routes: bool,
+    /// Patterns of paths that begin with `/` stand at the beginning of a path.
+    pub enable_path_prefix_matching: bool,
+    /// Patterns of paths reach to a path's end.
+    pub enable_path_suffix_matching: bool,
+    /// Addresses and networks of proxies whose `X-Forwarded-For` is believed (an addition).
+    pub trusted_proxies: Vec<String>,
     /// Seconds that a client may take to send a request's head, and that a connection may
     /// stay idle.
     pub read_timeout: u64,
@@ -59,6 +65,9 @@ impl Default for HttpServerOptions {
         Self {
             enable_websockets: false,
             enable_strict_routes: false,
+            enable_path_prefix_matching: false,
+            enable_path_suffix_matching: false,
+            trusted_proxies: Vec::new(),
             read_timeout: 60,
             max_request_header_bytes: 64 * 1024,
             max_request_headers: 100,

@@ -59,12 +59,15 @@ impl Upstream {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let state = exchange.body.stream_state();
-        let api = Arc::clone(&exchange.api);
+        let target = target_of(exchange)?;
         let upgrade = exchange.upgrade.take();
-        let request = self.prepare(exchange, upgrade.is_some())?;
-        let kept = self.pool.of(&api.target);
-        let mut sending = pin!(send(&kept, &api.target, request, upgrade.is_some()));
-        let outcome = self.within_limit(&mut sending, state.as_deref()).await;
+        let request = self.prepare(exchange, &target, upgrade.is_some())?;
+        let kept = self.pool.of(&target);
+        let mut sending = pin!(send(&kept, &target, request, upgrade.is_some()));
+        let own = exchange.traffic.as_ref();
+        let limit = own.and_then(|traffic| traffic.time_limit);
+        let limit = limit.unwrap_or(self.time_limit);
+        let outcome = within_limit(limit, &mut sending, state.as_deref()).await;
         if let Some(fault) = state.and_then(|state| state.fault.take()) {
             return Err(ProxyError::DownstreamBody(fault));
         }
@@ -78,30 +81,10 @@ impl Upstream {
         )
     }
 
-    /// The limit is on the upstream, so it starts anew while the client is still sending.
-    async fn within_limit<T>(
-        &self,
-        // By reference: a future that is handed over is held twice.
-        sending: &mut Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
-        state: Option<&StreamState>,
-    ) -> Result<T, ProxyError> {
-        loop {
-            match timer::within(self.time_limit, &mut *sending).await {
-                Ok(outcome) => return outcome,
-                Err(_) => {
-                    // An upload that has ended since counts too: the upstream has the whole
-                    // limit from there.
-                    if !state.is_some_and(|state| state.progressed.take()) {
-                        return Err(ProxyError::UpstreamTimeout);
-                    }
-                }
-            }
-        }
-    }
-
     fn prepare(
         &self,
         exchange: &mut Exchange,
+        target: &Target,
         upgrade: bool,
     ) -> Result<Request<RequestBody>, ProxyError> {
         let api = &exchange.api;
@@ -110,8 +93,7 @@ impl Upstream {
         } else {
             0
         };
-        let uri = api
-            .target
+        let uri = target
             .join(&exchange.head.uri, strip)
             .map_err(|error| ProxyError::Internal(error.to_string()))?;
         if strip > 0 {
@@ -119,8 +101,8 @@ impl Upstream {
             // dot segment, but without `/app` it has.
             edge::target::check(&uri, exchange.policy).map_err(ProxyError::Malformed)?;
         }
-        // A response hook is shown the request, so then it stays here and a copy goes out.
-        let mut headers = if api.response_hooks.is_empty() {
+        // Response hooks and steps are shown the request, so then it stays here and a copy goes out.
+        let mut headers = if api.response_hooks.is_empty() && api.response_steps.is_empty() {
             std::mem::take(&mut exchange.head.headers)
         } else {
             exchange.head.headers.clone()
@@ -130,7 +112,7 @@ impl Upstream {
             tunnel::ask(&mut headers);
         }
         if !api.preserve_host_header || !headers.contains_key(header::HOST) {
-            headers.insert(header::HOST, api.target.host_header.clone());
+            headers.insert(header::HOST, target.host_header.clone());
         }
         append_forwarded_for(&mut headers, exchange);
         if exchange.client.tls.is_some() {
@@ -156,6 +138,39 @@ impl Upstream {
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
         Ok(request)
+    }
+}
+
+/// The limit is on the upstream, so it starts anew while the client is still sending.
+async fn within_limit<T>(
+    time_limit: Duration,
+    // By reference: a future that is handed over is held twice.
+    sending: &mut Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
+    state: Option<&StreamState>,
+) -> Result<T, ProxyError> {
+    loop {
+        match timer::within(time_limit, &mut *sending).await {
+            Ok(outcome) => return outcome,
+            Err(_) => {
+                // An upload that has ended since counts too: the upstream has the whole
+                // limit from there.
+                if !state.is_some_and(|state| state.progressed.take()) {
+                    return Err(ProxyError::UpstreamTimeout);
+                }
+            }
+        }
+    }
+}
+
+/// Where the request goes: mostly to its API's upstream.
+fn target_of(exchange: &Exchange) -> Result<Arc<Target>, ProxyError> {
+    let other = exchange.traffic.as_ref();
+    match other.and_then(|traffic| traffic.target.as_ref()) {
+        None => Ok(Arc::clone(&exchange.api.target)),
+        Some(other) => {
+            let secured = exchange.api.tls.secured(Arc::clone(other));
+            secured.map_err(|error| ProxyError::Upstream(error.to_string()))
+        }
     }
 }
 

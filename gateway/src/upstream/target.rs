@@ -108,6 +108,20 @@ impl Target {
         matches!(self.way, Way::Unsecured)
     }
 
+    /// The same target, for which TLS has still to be set up.
+    pub fn copy_unsecured(&self) -> Self {
+        Self {
+            host: self.host.clone(),
+            port: self.port,
+            authority: Arc::clone(&self.authority),
+            way: Way::Unsecured,
+            pool_key: Arc::clone(&self.pool_key),
+            host_header: self.host_header.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
+        }
+    }
+
     /// Sets up TLS for an `https` target.
     pub fn secure(&mut self, tls: ClientTls) {
         self.pool_key = format!("{} {}", self.pool_key, tls.fingerprint).into();

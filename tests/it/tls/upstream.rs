@@ -207,6 +207,44 @@ fn settings_that_cannot_work_are_told_with_their_file() {
 }
 
 #[test]
+fn upstreams_of_lists_versions_and_rewrites_are_checked_too() {
+    let (authority, upstream) = (Authority::new(), Upstream::echo());
+    let front = front(&upstream, &authority);
+    let plain = Upstream::echo();
+    let listed = Definition::new("api")
+        .set("/proxy/target_url", "")
+        .set("/proxy/enable_load_balancing", true)
+        .set("/proxy/target_list", json!([front.url(), front.url()]));
+    let version = "/version_data/versions/Default";
+    let overridden = Definition::new("api")
+        .upstream(&plain)
+        .set(&format!("{version}/override_target"), front.url());
+    let rewrite = json!([{
+        "path": "x", "method": "GET", "match_pattern": "x",
+        "rewrite_to": format!("{}/y", front.url())
+    }]);
+    let rewritten = Definition::new("api")
+        .upstream(&plain)
+        .set(&format!("{version}/use_extended_paths"), true)
+        .set(&format!("{version}/extended_paths/url_rewrites"), rewrite);
+    for api in [listed, overridden, rewritten] {
+        let trusting = api.clone().set("/proxy/transport/ssl_ca_file", "ca.pem");
+        let gateway = with_authority(&authority).api(trusting).start();
+        for _ in 0..2 {
+            assert_eq!(gateway.get("/api/x").status, 200, "{}", api.json());
+        }
+        assert_eq!(upstream.take().len(), 2);
+        let gateway = with_authority(&authority).api(api.clone()).start();
+        assert_eq!(gateway.get("/api/x").status, 500);
+        gateway.wait_for_log_with(&["WARN", "TLS with localhost", "UnknownIssuer"]);
+        assert!(upstream.take().is_empty());
+        let broken = api.set("/proxy/transport/ssl_ca_file", "none.pem");
+        let gateway = crate::gateway().api(broken).start();
+        gateway.wait_for_log_with(&["ERROR", "API `api`: TLS to its upstream", "none.pem"]);
+    }
+}
+
+#[test]
 fn bodies_stream_through_tls() {
     let authority = Authority::new();
     let upstream = Upstream::serving(|connection| {
