@@ -42,7 +42,9 @@ pub use object::{
 pub use plugin::{Hook, Placement, Plugin, PluginSource, RemotePlugin, SourceKind};
 pub use registry::{LanguageRegistration, LanguageRegistry};
 pub use request_id::RequestId;
-pub use session::{AccessDefinition, AccessSpec, BasicAuthData, JwtData, Monitor, Session};
+pub use session::{
+    AccessDefinition, AccessSpec, ApiLimit, BasicAuthData, JwtData, Monitor, Session,
+};
 
 /// What [`register_language!`] expands to needs; not part of the contract.
 #[doc(hidden)]

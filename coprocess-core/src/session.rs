@@ -65,6 +65,29 @@ pub struct AccessDefinition {
     pub api_id: String,
     pub versions: Vec<String>,
     pub allowed_urls: Vec<AccessSpec>,
+    /// Limits for this API alone, in the place of the session's. No plugin is shown them.
+    pub limit: Option<ApiLimit>,
+    /// What the counters of `limit` are shared by; empty means the API alone. No plugin is
+    /// shown it.
+    pub allowance_scope: String,
+}
+
+/// Rate and quota of a key on one API, with the meaning that they have in a session.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(
+    missing_docs,
+    reason = "names and meaning are those of the stored form"
+)]
+pub struct ApiLimit {
+    pub rate: f64,
+    pub per: f64,
+    pub throttle_interval: f64,
+    pub throttle_retry_limit: i64,
+    pub max_query_depth: i64,
+    pub quota_max: i64,
+    pub quota_renews: i64,
+    pub quota_remaining: i64,
+    pub quota_renewal_rate: i64,
 }
 
 /// A path (regular expression) and the methods allowed on it.

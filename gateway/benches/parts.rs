@@ -167,6 +167,9 @@ fn exchange(api: &Arc<Api>, headers: usize, body: Bytes) -> Exchange {
         scheme: "http",
         session: None,
         unsaved: None,
+        limits: None,
+        version: None,
+        traffic: None,
         upgrade: None,
     }
 }

@@ -12,12 +12,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::json::{self, JsonError};
+use crate::limits::RateMode;
+use crate::traffic::addresses::Addresses;
 
 mod env;
+mod http_server;
+mod limits;
+mod policies;
+mod redis;
 mod session;
 mod storage;
+mod tls;
 
-pub use storage::{RedisOptions, StorageOptions, StorageType};
+pub use http_server::{CertificateEntry, HttpServerOptions};
+pub use limits::LimitHeaders;
+pub use policies::PolicyOptions;
+pub use redis::{RedisOptions, RedisTls, Topology};
+pub use storage::{StorageOptions, StorageType};
+pub use tls::{Certificates, Security};
 
 /// What the well-known sample configuration ships as its secret.
 const SAMPLE_SECRET: &str = "352d20ee67be67f6340b4c0605b044b7";
@@ -55,6 +67,8 @@ pub struct Config {
     pub log_level: String,
     /// Data-plane threads; 0 means one per core.
     pub workers: usize,
+    /// Patterns of paths do not tell upper from lower case.
+    pub ignore_endpoint_case: bool,
     /// Seconds that an upstream may take to begin its answer.
     pub proxy_default_timeout: u64,
     /// Seconds that requests in flight may take to finish after SIGTERM.
@@ -84,6 +98,14 @@ pub struct Config {
     pub global_session_lifetime: i64,
     /// What a process remembers of sessions.
     pub local_session_cache: LocalSessionCache,
+    /// What `X-RateLimit-*` tell: `quotas` or `rate_limits`.
+    pub rate_limit_response_headers: LimitHeaders,
+    /// Where rates are counted with a store that gateways share: `exact` or `local`.
+    pub rate_limit_mode: RateMode,
+    /// The admin API makes keys without access rights, which are for all APIs.
+    pub allow_master_keys: bool,
+    /// Where policies are.
+    pub policies: PolicyOptions,
     /// Plugins.
     pub coprocess_options: CoprocessOptions,
     /// Handlers of system events.
@@ -92,6 +114,23 @@ pub struct Config {
     pub storage: StorageOptions,
     /// The HTTP server.
     pub http_server_options: HttpServerOptions,
+    /// Do not check the certificates of HTTPS upstreams.
+    pub proxy_ssl_insecure_skip_verify: bool,
+    /// PEM file of the authorities that vouch for upstreams (an addition); empty means the
+    /// system's.
+    pub proxy_ssl_ca_file: PathBuf,
+    /// The lowest version of TLS towards upstreams, 771 is 1.2; 0 is the default.
+    pub proxy_ssl_min_version: u16,
+    /// The highest version; 0 is the default.
+    pub proxy_ssl_max_version: u16,
+    /// Ciphers of TLS 1.2 towards upstreams, by their IANA names; none means all.
+    pub proxy_ssl_ciphers: Vec<String>,
+    /// Offer HTTP/2 to HTTPS upstreams.
+    pub proxy_enable_http2: bool,
+    /// Certificates.
+    pub security: Security,
+    /// Do not check the certificates of servers that have key sets for tokens.
+    pub jwt_ssl_insecure_skip_verify: bool,
 }
 
 /// `local_session_cache`
@@ -137,27 +176,6 @@ pub struct EventHandler {
     pub handler_meta: Map<String, Value>,
 }
 
-/// `http_server_options`
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HttpServerOptions {
-    /// Let WebSocket upgrades through.
-    pub enable_websockets: bool,
-    /// A listen path matches whole path segments only.
-    pub enable_strict_routes: bool,
-    /// Seconds that a client may take to send a request's head, and that a connection may
-    /// stay idle.
-    pub read_timeout: u64,
-    /// Largest request head in bytes.
-    pub max_request_header_bytes: usize,
-    /// Most header fields of a request.
-    pub max_request_headers: usize,
-    /// Forward paths with `%2F`. Off, because upstreams disagree on what it means.
-    pub allow_encoded_slash: bool,
-    /// Pseudonym in the `Via` field towards upstreams; empty leaves the field out.
-    pub via: String,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -174,6 +192,7 @@ impl Default for Config {
             skip_verify_existing_plugin_bundle: false,
             log_level: "info".into(),
             workers: 0,
+            ignore_endpoint_case: false,
             proxy_default_timeout: 30,
             graceful_shutdown_timeout_duration: 30,
             close_connections: false,
@@ -188,10 +207,22 @@ impl Default for Config {
             force_global_session_lifetime: false,
             global_session_lifetime: 0,
             local_session_cache: LocalSessionCache::default(),
+            rate_limit_response_headers: LimitHeaders::default(),
+            rate_limit_mode: RateMode::default(),
+            allow_master_keys: false,
+            policies: PolicyOptions::default(),
             coprocess_options: CoprocessOptions::default(),
             event_handlers: EventHandlers::default(),
             storage: StorageOptions::default(),
             http_server_options: HttpServerOptions::default(),
+            proxy_ssl_insecure_skip_verify: false,
+            proxy_ssl_ca_file: PathBuf::new(),
+            proxy_ssl_min_version: 0,
+            proxy_ssl_max_version: 0,
+            proxy_ssl_ciphers: Vec::new(),
+            proxy_enable_http2: false,
+            security: Security::default(),
+            jwt_ssl_insecure_skip_verify: false,
         }
     }
 }
@@ -212,20 +243,6 @@ impl Default for CoprocessOptions {
             hook_timeout_ms: 5000,
             max_body_bytes: 32 * 1024 * 1024,
             language: Map::new(),
-        }
-    }
-}
-
-impl Default for HttpServerOptions {
-    fn default() -> Self {
-        Self {
-            enable_websockets: false,
-            enable_strict_routes: false,
-            read_timeout: 60,
-            max_request_header_bytes: 64 * 1024,
-            max_request_headers: 100,
-            allow_encoded_slash: false,
-            via: "coprocess-gateway".into(),
         }
     }
 }
@@ -294,6 +311,7 @@ impl Config {
         }
         config.validate()?;
         warnings.extend(config.storage.without_effect());
+        warnings.extend(config.http_server_options.without_effect());
         Ok(Loaded { config, warnings })
     }
 
@@ -318,6 +336,10 @@ impl Config {
                 "http_server_options.read_timeout",
                 self.http_server_options.read_timeout,
             ),
+            (
+                "http_server_options.tls_handshake_timeout",
+                self.http_server_options.tls_handshake_timeout,
+            ),
         ] {
             if seconds == 0 {
                 let reason = "0 would end every request; give seconds above 0".into();
@@ -330,17 +352,14 @@ impl Config {
                 reason: format!("at most {MOST_HEADERS} are possible"),
             });
         }
+        Addresses::parse(&self.http_server_options.trusted_proxies).map_err(|wrong| {
+            let key = "http_server_options.trusted_proxies";
+            let reason = wrong;
+            ConfigError::Value { key, reason }
+        })?;
         session::validate(self)?;
-        let probes = [
-            &self.health_check_endpoint_name,
-            &self.readiness_check_endpoint_name,
-        ];
-        if probes[0] == probes[1] || probes.iter().any(|name| name.is_empty()) {
-            return Err(ConfigError::Value {
-                key: "readiness_check_endpoint_name",
-                reason: "the two probes need names, and different ones".into(),
-            });
-        }
+        self.policies.validate()?;
+        self.validate_probes()?;
         self.storage.validate()?;
         if crate::telemetry::log::parse_level(&self.log_level).is_none() {
             return Err(ConfigError::Value {
@@ -349,6 +368,20 @@ impl Config {
                     "`{}` is not one of debug, info, warn, error",
                     self.log_level
                 ),
+            });
+        }
+        Ok(())
+    }
+
+    fn validate_probes(&self) -> Result<(), ConfigError> {
+        let probes = [
+            &self.health_check_endpoint_name,
+            &self.readiness_check_endpoint_name,
+        ];
+        if probes[0] == probes[1] || probes.iter().any(|name| name.is_empty()) {
+            return Err(ConfigError::Value {
+                key: "readiness_check_endpoint_name",
+                reason: "the two probes need names, and different ones".into(),
             });
         }
         Ok(())

@@ -2,13 +2,20 @@
 //!
 //! Status and message are the contract's to the byte; clients and monitoring match on them.
 
+mod auth;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
+use crate::limits::headers::LimitValues;
 use crate::upstream::body::ResponseBody;
+pub use auth::AuthRefusal;
 
 /// What `Allow` says of every resource: the gateway knows no more of an upstream's.
 pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+const NO_SESSION: &str = "Session state is missing or unset! Please make sure that auth headers \
+                          are properly applied";
 
 /// Why a request is answered by the gateway and not by its upstream.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +86,58 @@ pub enum ProxyError {
     /// The gateway is shutting down its control plane, or has failed.
     #[error("internal: {0}")]
     Internal(String),
+    /// A mechanism that authenticates does not let the caller in.
+    #[error("caller is not let in: {0}")]
+    Auth(Box<AuthRefusal>),
+    /// The key is for this API, and not for this path or method of it.
+    #[error("key is not for this path and method")]
+    PathNotAllowed,
+    /// The key has made too many requests in too short a time. What its client is told of
+    /// that, where it is.
+    #[error("rate limit of the key")]
+    RateLimited(Option<LimitValues>),
+    /// All keys together have made too many requests in too short a time.
+    #[error("rate limit of the API")]
+    ApiRateLimited(Option<LimitValues>),
+    /// The key has used its quota.
+    #[error("quota of the key")]
+    QuotaExceeded,
+    /// The store that knows keys cannot be asked.
+    #[error("key cannot be looked up: {0}")]
+    KeyStore(String),
+    /// The request does not say which version it is for, and there is no default.
+    #[error("request names no version")]
+    VersionMissing,
+    /// There is no such version.
+    #[error("version does not exist")]
+    VersionUnknown,
+    /// The version has ended.
+    #[error("version has expired")]
+    VersionExpired,
+    /// The API has ended.
+    #[error("API has expired")]
+    ApiExpired,
+    /// The path is on a list of closed ones, or not on that of the open ones.
+    #[error("path is not open")]
+    PathForbidden,
+    /// The caller's address is on a list of blocked ones, or not on that of the allowed ones.
+    #[error("address is not allowed")]
+    AddressForbidden,
+    /// The body has a limit and does not say how long it is.
+    #[error("body has no length")]
+    LengthRequired,
+    /// The body is longer than the definition allows.
+    #[error("body is longer than the definition allows")]
+    RequestTooLarge,
+    /// The upstream has failed too often lately.
+    #[error("circuit breaker is open")]
+    BreakerOpen,
+    /// The request is to be handed over to an API that is not there.
+    #[error("there is no API `{0}` to hand the request over to")]
+    LoopTarget(String),
+    /// The request has been handed over too often.
+    #[error("request is handed over from API to API without an end")]
+    LoopTooDeep,
 }
 
 impl ProxyError {
@@ -91,11 +150,7 @@ impl ProxyError {
             Self::RouteNotFound => (S::NOT_FOUND, "Not Found"),
             Self::KeyMissing => (S::UNAUTHORIZED, "Authorization field missing"),
             Self::ExtractorMiss => (S::BAD_REQUEST, "Authorization field missing"),
-            Self::SessionMissing => (
-                S::BAD_REQUEST,
-                "Session state is missing or unset! Please make sure that auth headers are \
-                 properly applied",
-            ),
+            Self::SessionMissing => (S::BAD_REQUEST, NO_SESSION),
             Self::KeyUnknown => (S::FORBIDDEN, "Access to this API has been disallowed"),
             Self::KeyExpired => (S::UNAUTHORIZED, "Key has expired, please renew"),
             Self::KeyInactive => (S::FORBIDDEN, "Key is inactive, please renew"),
@@ -105,6 +160,7 @@ impl ProxyError {
             Self::Driver(_) | Self::Refused(_) | Self::Internal(_) => {
                 (S::INTERNAL_SERVER_ERROR, "Internal Server Error")
             }
+            Self::Auth(refusal) => (refusal.status, &refusal.message),
             Self::BodyTooLarge(_) => (S::PAYLOAD_TOO_LARGE, "Request is too large"),
             Self::DownstreamBody(_) => (S::BAD_REQUEST, "Request body is malformed"),
             Self::DownstreamStalled => (S::REQUEST_TIMEOUT, "Request body timeout"),
@@ -116,8 +172,41 @@ impl ProxyError {
             Self::UpstreamProtocol(_) => {
                 (S::BAD_GATEWAY, "There was a problem proxying the request")
             }
+            Self::PathNotAllowed => (S::FORBIDDEN, "Access to this resource has been disallowed"),
+            Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, "Rate Limit Exceeded"),
+            Self::ApiRateLimited(_) => (S::TOO_MANY_REQUESTS, "API Rate Limit Exceeded"),
+            Self::QuotaExceeded => (S::FORBIDDEN, "Quota exceeded"),
             Self::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "Upstream service reached hard timeout."),
+            Self::KeyStore(_) => (S::SERVICE_UNAVAILABLE, "Service temporarily unavailable."),
+            Self::VersionMissing => (S::FORBIDDEN, "Version information not found"),
+            Self::VersionUnknown => (S::FORBIDDEN, "This API version does not seem to exist"),
+            Self::VersionExpired => (
+                S::FORBIDDEN,
+                "Api Version has expired, please check documentation or contact administrator",
+            ),
+            Self::ApiExpired => (
+                S::FORBIDDEN,
+                "API has expired, please check documentation or contact administrator",
+            ),
+            Self::AddressForbidden => (S::FORBIDDEN, "access from this IP has been disallowed"),
+            Self::LengthRequired => (
+                S::LENGTH_REQUIRED,
+                "Content length is required for this request",
+            ),
+            Self::RequestTooLarge => (S::BAD_REQUEST, "Request is too large"),
+            Self::BreakerOpen => (S::SERVICE_UNAVAILABLE, "Service temporarily unavailable."),
+            Self::LoopTarget(_) => (S::INTERNAL_SERVER_ERROR, "Couldn't detect target"),
+            Self::LoopTooDeep => (
+                S::INTERNAL_SERVER_ERROR,
+                "Loop level too deep. Found more than 5 loops in single request",
+            ),
+            Self::PathForbidden => (S::FORBIDDEN, "Requested endpoint is forbidden"),
         }
+    }
+
+    /// What clients are told.
+    pub fn message(&self) -> &str {
+        self.answer().1
     }
 
     /// Whether the connection cannot be trusted to be in step after this answer.
@@ -129,6 +218,8 @@ impl ProxyError {
                 | Self::BodyTooLarge(_)
                 | Self::DownstreamBody(_)
                 | Self::DownstreamStalled
+                | Self::LengthRequired
+                | Self::RequestTooLarge
         )
     }
 
@@ -141,8 +232,17 @@ impl ProxyError {
             style.render(status, message)
         };
         let headers = response.headers_mut();
+        if let Self::RateLimited(Some(values)) | Self::ApiRateLimited(Some(values)) = &self {
+            values.put(headers);
+        }
         if self.ends_connection() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Self::Auth(refusal) = &self
+            && let Some(challenge) = &refusal.challenge
+            && let Ok(challenge) = HeaderValue::from_str(challenge)
+        {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             // RFC 9110, 15.5.6: the field must be there; an empty list would be a lie.

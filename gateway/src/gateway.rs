@@ -18,9 +18,13 @@ use crate::bundle::{self, Bundles};
 use crate::config::Config;
 use crate::coprocess::{data::PluginData, host::GatewayHost};
 use crate::events::{self, Events};
+use crate::jwt::jwks::Jwks;
+use crate::limits::Limits;
 use crate::server::{self, Server, ServerError};
 use crate::session::Sessions;
 use crate::storage::{self, MemoryStore, Store};
+use crate::tls::TlsError;
+use crate::tls::server::Termination;
 
 /// Longest wait for the disk at the end.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
@@ -38,6 +42,7 @@ pub struct Gateway {
     control_runtime: Runtime,
     drivers: Arc<Drivers>,
     events: Events,
+    termination: Option<Arc<Termination>>,
     /// The handlers of system events could all be made.
     has_event_handlers: bool,
 }
@@ -54,6 +59,9 @@ pub enum GatewayError {
     /// The store.
     #[error("{0}")]
     Storage(#[from] storage::OpenError),
+    /// Certificates, or what else TLS needs.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
 }
 
 /// What a gateway is built for.
@@ -79,12 +87,19 @@ impl Gateway {
             .thread_name("control")
             .enable_all()
             .build()?;
+        let termination = Termination::new(&config.http_server_options)?.map(Arc::new);
         let store: Arc<dyn Store> = match purpose {
             Purpose::Serve => storage::open(&config.storage, control_runtime.handle())?,
             Purpose::Check => Arc::new(MemoryStore::default()),
         };
         let (sessions, writer) = Sessions::new(config.sessions(), Arc::clone(&store));
         control_runtime.spawn(writer.run());
+        let limits = Limits::new(
+            Arc::clone(&store),
+            config.sessions().names,
+            config.rate_limit_mode,
+        );
+        control_runtime.spawn(Arc::clone(&limits).keep());
         let (events, handlers, dispatcher) =
             events::start(&config.event_handlers, Arc::clone(&store));
         control_runtime.spawn(dispatcher.run());
@@ -99,13 +114,22 @@ impl Gateway {
             config: Arc::clone(&config),
             drivers: Arc::clone(&drivers),
             sessions: Arc::clone(&sessions),
+            limits: Arc::clone(&limits),
             events: events.clone(),
+            termination: termination.clone(),
+            jwks: Jwks::new(
+                control_runtime.handle().clone(),
+                config.jwt_ssl_insecure_skip_verify,
+            ),
         });
         let control = Control {
             config: Arc::clone(&config),
             reloader: Arc::new(reloader),
             sessions,
+            limits,
             store,
+            events: events.clone(),
+            files: Arc::default(),
         };
         Ok(Self {
             config,
@@ -113,6 +137,7 @@ impl Gateway {
             control_runtime,
             drivers,
             events,
+            termination,
             has_event_handlers: handlers.iter().all(|handler| handler.problem.is_none()),
         })
     }
@@ -141,15 +166,25 @@ impl Gateway {
         let server = Server::bind(&self.config)?;
         let addresses: Vec<SocketAddr> = server.addresses();
         if self.config.control_api_port != 0 {
-            let listening = server::control::listen(&self.config, router.clone(), stopped.clone());
+            let tls = self.termination.clone();
+            let listening =
+                server::control::listen(&self.config, router.clone(), tls, stopped.clone());
             self.control_runtime.block_on(listening)?;
         }
         let table = Arc::clone(self.control.reloader.table());
         let handle = self.control_runtime.handle().clone();
-        let running = server.start(&self.config, table, router, handle, stopped)?;
+        let running = server.start(
+            &self.config,
+            table,
+            router,
+            handle,
+            self.termination.clone(),
+            stopped,
+        )?;
         for address in addresses {
             info!(%address, workers = self.config.worker_count(), "Listening.");
         }
+        self.reload_when_told();
         if self.has_warnings() {
             // The start did not wait for what an earlier version stands in for. Once only:
             // a failure is in the log.
@@ -165,6 +200,7 @@ impl Gateway {
         self.control_runtime
             .block_on(drain(running, grace, &mut signals, &self.control.store));
         self.control_runtime.block_on(self.save_sessions());
+        self.control_runtime.block_on(self.control.limits.write());
         self.control_runtime.block_on(self.tell_last_events());
         self.drivers.shut_down();
         flush(&self.control.store);
@@ -172,6 +208,18 @@ impl Gateway {
             .shutdown_timeout(Duration::from_secs(1));
         info!("Stopped.");
         Ok(())
+    }
+
+    /// Reloads when another gateway says so.
+    fn reload_when_told(&self) {
+        let (reloader, runtime) = (
+            Arc::clone(&self.control.reloader),
+            self.control_runtime.handle().clone(),
+        );
+        self.control.store.on_reload(Box::new(move || {
+            // A failure is in the log.
+            runtime.spawn(Arc::clone(&reloader).reload());
+        }));
     }
 
     /// Saves what the last requests left to be saved.

@@ -194,6 +194,7 @@ fn to_access_rights(table: &Table, what: &str) -> mlua::Result<Vec<(String, Acce
             api_id: text_field(&entry, "api_id", what)?,
             versions: list_field(&entry, "versions", what)?,
             allowed_urls,
+            ..AccessDefinition::default()
         };
         rights.push((key, access));
     }

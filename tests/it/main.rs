@@ -10,13 +10,18 @@
 )]
 
 mod admin;
+mod auth;
 mod bundle;
 mod edge;
 mod events;
+mod keys;
 mod languages;
+mod limits;
 mod proxy;
 mod reload;
 mod storage;
+mod tls;
+mod traffic;
 mod upgrade;
 
 #[cfg(feature = "coprocess")]

@@ -110,5 +110,6 @@ fn access() -> AccessDefinition {
             url: "/a".to_owned(),
             methods: vec!["GET".to_owned()],
         }],
+        ..AccessDefinition::default()
     }
 }

@@ -3,7 +3,7 @@
 
 use axum::extract::{self, FromRequestParts};
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde::de::DeserializeOwned;
 
 use super::error;
@@ -20,7 +20,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         match extract::Path::from_request_parts(parts, state).await {
             Ok(extract::Path(parameters)) => Ok(Self(parameters)),
-            Err(rejection) => Err(error(rejection.status(), &rejection.body_text())),
+            Err(rejection) => {
+                Err(error(rejection.status(), &rejection.body_text()).into_response())
+            }
         }
     }
 }
@@ -31,7 +33,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         match extract::Query::from_request_parts(parts, state).await {
             Ok(extract::Query(parameters)) => Ok(Self(parameters)),
-            Err(rejection) => Err(error(rejection.status(), &rejection.body_text())),
+            Err(rejection) => {
+                Err(error(rejection.status(), &rejection.body_text()).into_response())
+            }
         }
     }
 }

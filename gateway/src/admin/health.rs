@@ -46,6 +46,7 @@ pub(super) async fn ready(State(control): State<Control>) -> Response {
         return axum::Json(body).into_response();
     }
     let mut reasons = table.problems.clone();
+    reasons.extend(table.policies.problems.iter().cloned());
     reasons.extend(stored.err().map(|error| error.to_string()));
     for api in table.apis.values() {
         reasons.extend(

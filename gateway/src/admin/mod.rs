@@ -3,25 +3,38 @@
 //! It runs on its own runtime. A request for it that comes in on the data plane is handed
 //! over, so that neither waits for the other.
 
+mod answer;
+mod apis;
 mod extract;
 mod health;
 mod keys;
+mod order;
+mod orgs;
+mod policies;
+mod reload;
+mod schemas;
+mod surface;
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq;
+use tokio::sync::Mutex;
 
-use self::extract::{Path, Query};
+use self::answer::{Refusal, error};
+use self::extract::Path;
+use self::surface::{About, Surface};
 use crate::api::reload::Reloader;
 use crate::config::Config;
+use crate::events::Events;
+use crate::limits::Limits;
 use crate::session::Sessions;
 use crate::storage::Store;
 
@@ -34,28 +47,93 @@ pub struct Control {
     pub reloader: Arc<Reloader>,
     /// The sessions of keys.
     pub sessions: Arc<Sessions>,
+    /// The counters of rates and quotas.
+    pub limits: Arc<Limits>,
     /// What is kept.
     pub store: Arc<dyn Store>,
+    /// Where events go.
+    pub events: Events,
+    /// Held by who changes files of definitions and policies.
+    pub files: Arc<Mutex<()>>,
+}
+
+impl Control {
+    /// Works with the files of definitions and policies, one call at a time. The work goes
+    /// on, and keeps others waiting, when whoever asked for it has gone.
+    async fn with_files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let held = Arc::clone(&self.files).lock_owned().await;
+        let working = tokio::task::spawn_blocking(move || {
+            let _held = held;
+            work()
+        });
+        working
+            .await
+            .unwrap_or_else(|failure| Err(io::Error::other(failure)))
+    }
 }
 
 /// All routes of the control plane.
 pub fn router(control: Control) -> Router {
-    let hello = format!("/{}", control.config.health_check_endpoint_name);
-    let ready = format!("/{}", control.config.readiness_check_endpoint_name);
-    Router::new()
-        .route("/tyk/reload", get(reload))
-        .route("/tyk/reload/", get(reload))
-        .route("/tyk/apis/{id}/plugins", get(plugins))
+    let (open, described) = probes(&control.config).into_open_router();
+    Surface::default()
+        .merge(reload::routes())
+        .merge(apis::routes())
+        .merge(inspection())
         .merge(keys::routes())
-        .fallback(async || error(StatusCode::NOT_FOUND, "Not found"))
-        .method_not_allowed_fallback(async || {
-            error(StatusCode::METHOD_NOT_ALLOWED, "Method not supported")
-        })
+        .merge(orgs::routes())
+        .merge(policies::routes())
+        .describing(described)
+        .into_router(&schemas::all())
         .layer(from_fn_with_state(control.clone(), authorize))
         // Routes behind the layer need no secret.
-        .route(&hello, get(health::hello))
-        .route(&ready, get(health::ready))
+        .merge(open)
         .with_state(control)
+}
+
+fn probes(config: &Config) -> Surface {
+    let hello = format!("/{}", config.health_check_endpoint_name);
+    let ready = format!("/{}", config.readiness_check_endpoint_name);
+    let about = |summary| About {
+        summary,
+        answer: "Object",
+        is_open: true,
+        ..About::default()
+    };
+    let readiness = About {
+        failures: &[(503, "Something is missing; the reasons are listed.")],
+        ..about("Whether the gateway serves what it was asked to")
+    };
+    Surface::default()
+        .on(
+            Method::GET,
+            &hello,
+            &about("Whether the process lives"),
+            health::hello,
+        )
+        .on(Method::GET, &ready, &readiness, health::ready)
+}
+
+fn inspection() -> Surface {
+    let hooks = About {
+        summary: "Hooks, event handlers and bundle of an API, and what is wrong with them",
+        answer: "Object",
+        failures: &[(404, "There is no such API.")],
+        ..About::default()
+    };
+    let counters = About {
+        summary: "Counters of an API; they are not there",
+        query: &[("api_id", "The API.")],
+        answer: "Object",
+        failures: &[(400, "Counters are not there.")],
+        ..About::default()
+    };
+    Surface::default()
+        .on(Method::GET, "/tyk/apis/{id}/plugins", &hooks, plugins)
+        .on(Method::GET, "/tyk/health", &counters, no_counters)
+        .hidden(Method::GET, "/tyk/health/", no_counters)
 }
 
 /// Whether a path belongs to the control plane.
@@ -81,27 +159,10 @@ async fn authorize(State(control): State<Control>, request: Request, next: Next)
         return error(
             StatusCode::FORBIDDEN,
             "Attempted administrative access with invalid or missing key!",
-        );
+        )
+        .into_response();
     }
     next.run(request).await
-}
-
-#[derive(Deserialize)]
-struct ReloadOptions {
-    block: Option<String>,
-}
-
-async fn reload(State(control): State<Control>, Query(options): Query<ReloadOptions>) -> Response {
-    let reloader = Arc::clone(&control.reloader);
-    let reloading = tokio::spawn(reloader.reload());
-    if options.block.as_deref() == Some("true") && !matches!(reloading.await, Ok(Ok(()))) {
-        return error(StatusCode::INTERNAL_SERVER_ERROR, "Reload failed");
-    }
-    axum::Json(Message {
-        status: "ok",
-        message: "",
-    })
-    .into_response()
 }
 
 async fn plugins(State(control): State<Control>, Path(id): Path<String>) -> Response {
@@ -118,21 +179,43 @@ async fn plugins(State(control): State<Control>, Path(id): Path<String>) -> Resp
             }))
             .into_response()
         }
-        None => error(StatusCode::NOT_FOUND, "API not found"),
+        None => error(StatusCode::NOT_FOUND, "API not found").into_response(),
     }
 }
 
-/// What every call says that has nothing else to say. The order of keys is the contract's.
-#[derive(Serialize)]
-struct Message<'a> {
-    status: &'static str,
-    message: &'a str,
+async fn no_counters() -> Refusal {
+    error(
+        StatusCode::BAD_REQUEST,
+        "Health checks are not enabled for this node",
+    )
 }
 
-fn error(status: StatusCode, message: &str) -> Response {
-    let said = Message {
-        status: "error",
-        message,
+/// The file of several whose JSON has this value under this key. Files that cannot be read
+/// are passed over: they have nothing.
+fn holder_of(files: Vec<PathBuf>, key: &str, id: &str) -> Option<PathBuf> {
+    let has_it = |file: &PathBuf| {
+        let text = std::fs::read(file).unwrap_or_default();
+        let document = serde_json::from_slice::<Map<String, Value>>(&text);
+        document.is_ok_and(|document| document.get(key).and_then(Value::as_str) == Some(id))
     };
-    (status, axum::Json(said)).into_response()
+    files.into_iter().find(has_it)
+}
+
+#[cfg(test)]
+mod tests {
+    /// A route that the document does not have can only be made in `surface`.
+    #[test]
+    fn all_routes_are_made_where_they_are_described() {
+        for (file, text) in [
+            ("apis", include_str!("apis.rs")),
+            ("keys", include_str!("keys.rs")),
+            ("orgs", include_str!("orgs.rs")),
+            ("policies", include_str!("policies.rs")),
+            ("reload", include_str!("reload.rs")),
+        ] {
+            assert!(!text.contains(".route("), "{file}");
+        }
+        let own = include_str!("mod.rs");
+        assert_eq!(own.matches(".route(").count(), 2, "only this test says it");
+    }
 }

@@ -5,7 +5,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use coprocess_core::Spec;
 use tracing::{error, info, warn};
@@ -13,15 +12,24 @@ use tracing::{error, info, warn};
 use super::drivers::Drivers;
 use super::plugins::HookResolver;
 use super::steps::{Made, Steps, asks_plugin};
+use super::upstream_tls::{UpstreamTls, may_go_elsewhere};
 use super::{Api, ApiTable, event_handlers};
 use crate::bundle::{self, Bundles, Found, InUse};
-use crate::config::Config;
+use crate::config::{Config, EventHandlers};
 use crate::coprocess::IdExtractor;
-use crate::definition::{ApiDefinition, unenforced};
+use crate::definition::{ApiDefinition, CustomMiddleware, unenforced};
 use crate::events::Events;
 use crate::json;
+use crate::jwt::jwks::Jwks;
+use crate::limits::Limits;
+use crate::policy::{self, Policies};
+use crate::router::Router;
 use crate::session::Sessions;
-use crate::upstream::target::Target;
+use crate::session::lifetime::Lifetime;
+use crate::tls::client::SystemRoots;
+use crate::tls::server::Termination;
+use crate::traffic::Loop;
+use crate::upstream::target::{Target, TargetError};
 
 /// Loads tables of APIs.
 pub struct Loader {
@@ -31,10 +39,16 @@ pub struct Loader {
     pub drivers: Arc<Drivers>,
     /// Where sessions are kept.
     pub sessions: Arc<Sessions>,
+    /// Where requests are counted.
+    pub limits: Arc<Limits>,
     /// Where events go.
     pub events: Events,
     /// The bundles, which outlive one load.
     pub bundles: Bundles,
+    /// TLS with clients, whose certificates are read with the definitions.
+    pub termination: Option<Arc<Termination>>,
+    /// The key sets of tokens, which outlive one load.
+    pub jwks: Arc<Jwks>,
 }
 
 /// A definition as it was read.
@@ -42,13 +56,24 @@ struct Read {
     definition: ApiDefinition,
     /// Protective keys that nothing enforces.
     protective: Vec<String>,
+    /// Keys that have no effect.
+    ignored: Vec<String>,
+    /// The file.
+    text: Arc<str>,
 }
 
 impl Loader {
     /// Reads every definition and all plugin code anew. Blocks on files and interpreters.
     /// A folder that cannot be read is an error: it is not the same as one without APIs.
     pub fn load(&self) -> Result<ApiTable, String> {
-        let mut table = ApiTable::empty(self.config.http_server_options.enable_strict_routes);
+        let policies = Arc::new(policy::load(&self.config.policies)?);
+        for problem in &policies.problems {
+            error!(problem, "Policy is not loaded.");
+        }
+        let mut table = ApiTable {
+            policies: Arc::clone(&policies),
+            ..ApiTable::empty(self.config.http_server_options.enable_strict_routes)
+        };
         let mut resolver = HookResolver::new(&self.config, &self.drivers);
         let files = definition_files(&self.config.app_path).map_err(|error| {
             format!(
@@ -56,10 +81,11 @@ impl Loader {
                 self.config.app_path.display()
             )
         })?;
+        let roots = Arc::default();
         let read: Vec<_> = files.iter().map(|file| (file, read(file))).collect();
         let found = self.get_bundles(&read);
         for (file, read) in read {
-            match read.and_then(|read| self.build(read, &found, &mut resolver)) {
+            match read.and_then(|read| self.build(read, &found, &policies, &mut resolver, &roots)) {
                 Ok(api) => {
                     if let Err(problem) = add(&mut table, api) {
                         table
@@ -71,10 +97,52 @@ impl Loader {
             }
         }
         add_aliases(&mut table);
+        self.load_certificates(&mut table);
         for problem in &table.problems {
             error!(problem, "API is not loaded.");
         }
         Ok(table)
+    }
+
+    /// Reads the certificates for clients anew.
+    fn load_certificates(&self, table: &mut ApiTable) {
+        let Some(termination) = &self.termination else {
+            return;
+        };
+        if let Err(error) = termination.reload() {
+            error!(%error, "Certificates are not read anew, those of before go on serving.");
+            table.stale_certificates = Some(error.to_string());
+        }
+        termination.ask_clients(table.apis.values().any(|api| api.wants_certificates));
+    }
+
+    /// Whether a definition can be loaded, by the same rules as a file; its id, and what will
+    /// not be as it asks for. Code of plugins is not looked at.
+    pub fn check(&self, file: &Path, text: &str) -> Result<(String, Vec<String>), String> {
+        let mut read = read_text(file, text)?;
+        let id = read.definition.api_id.clone();
+        let mut warnings: Vec<_> = read.ignored.iter().map(no_effect).collect();
+        let listen_path = &read.definition.proxy.listen_path;
+        Router::<Api>::new(self.config.http_server_options.enable_strict_routes)
+            .is_free(listen_path)
+            .map_err(|error| format!("API `{id}`: proxy.{error}"))?;
+        read.definition.custom_middleware_bundle_disabled = true;
+        read.definition.event_handlers = EventHandlers::default();
+        let hooks = &mut read.definition.custom_middleware;
+        *hooks = CustomMiddleware {
+            driver: hooks.driver.clone(),
+            id_extractor: hooks.id_extractor.clone(),
+            ..CustomMiddleware::default()
+        };
+        let mut resolver = HookResolver::new(&self.config, &self.drivers);
+        let policies = Arc::default();
+        let roots = Arc::default();
+        let api = self.build(read, &Found::new(), &policies, &mut resolver, &roots)?;
+        warnings.extend(
+            api.refused
+                .map(|reason| format!("the API will refuse all requests: {reason}")),
+        );
+        Ok((id, warnings))
     }
 
     /// Gets the bundles that definitions name. Those that none names are forgotten, unless
@@ -93,13 +161,24 @@ impl Loader {
         &self,
         mut read: Read,
         found: &Found,
+        policies: &Arc<Policies>,
         resolver: &mut HookResolver<'_>,
+        roots: &Arc<SystemRoots>,
     ) -> Result<Api, String> {
         let bundle = take_bundle(&mut read, found)?;
         let used = bundle.as_ref().map(|used| &*used.bundle);
         let definition = &read.definition;
-        let target = Target::parse(&definition.proxy.target_url)
+        let mut target = target(definition)
             .map_err(|error| format!("API `{}`: proxy.{error}", definition.api_id))?;
+        let tls = UpstreamTls::new(definition, &self.config, roots);
+        tls.secure(&mut target)
+            .and_then(|()| match may_go_elsewhere(definition) {
+                true => tls.check(),
+                false => Ok(()),
+            })
+            .map_err(|error| {
+                format!("API `{}`: TLS to its upstream: {error}", definition.api_id)
+            })?;
         let extractor = extractor(definition);
         let refused = refusal(&read).or_else(|| extractor.as_ref().err().cloned());
         if let Some(reason) = &refused {
@@ -115,6 +194,7 @@ impl Loader {
         };
         let Made {
             request_chain,
+            response_steps,
             response_hooks,
             hooks,
         } = steps.make(refused.clone())?;
@@ -125,23 +205,45 @@ impl Loader {
             id: definition.api_id.clone(),
             name: definition.name.clone(),
             listen_path: definition.proxy.listen_path.clone(),
+            internal: definition.internal,
             strip_listen_path: definition.proxy.strip_listen_path,
             preserve_host_header: definition.proxy.preserve_host_header,
-            target,
+            target: Arc::new(target),
             request_chain,
+            response_steps,
             response_hooks,
             spec,
             hooks,
             events,
             event_handlers,
             bundle,
+            policies: Arc::clone(policies),
+            lifetime: lifetime(&self.config, definition),
+            text: Arc::clone(&read.text),
+            tls,
+            wants_certificates: definition.wants_certificates(),
             refused,
-            limits_told: AtomicBool::new(false),
         })
     }
 }
 
-fn definition_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// The upstream. Where another API takes over, or one of a list is chosen, it is one that is
+/// never asked.
+fn target(definition: &ApiDefinition) -> Result<Target, TargetError> {
+    let proxy = &definition.proxy;
+    match (proxy.target_url.as_str(), proxy.target_list.first()) {
+        (url, _) if Loop::parse(url).is_some() => Target::parse("http://localhost:0/"),
+        ("", Some(first)) if proxy.enable_load_balancing => Target::parse(first),
+        (url, _) => Target::parse(url),
+    }
+}
+
+fn no_effect(key: &String) -> String {
+    format!("{key}: unknown or not implemented, has no effect")
+}
+
+/// The files of definitions in a folder, in order.
+pub fn definition_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files: Vec<_> = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
@@ -157,18 +259,25 @@ fn definition_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 fn read(file: &Path) -> Result<Read, String> {
     let text = fs::read_to_string(file)
         .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    let parsed = json::parse::<ApiDefinition>(file, &text).map_err(|error| error.to_string())?;
-    let found = unenforced::sort(&parsed.raw, &parsed.unread);
-    for key in &found.ignored {
+    let read = read_text(file, &text)?;
+    for key in &read.ignored {
         let file = file.display();
         warn!(%file, key, "Key is unknown or not implemented, has no effect.");
     }
+    Ok(read)
+}
+
+fn read_text(file: &Path, text: &str) -> Result<Read, String> {
+    let parsed = json::parse::<ApiDefinition>(file, text).map_err(|error| error.to_string())?;
+    let found = unenforced::sort(&parsed.raw, &parsed.unread);
     if parsed.value.api_id.is_empty() {
         return Err(format!("{}: api_id is missing or empty", file.display()));
     }
     Ok(Read {
         definition: parsed.value,
         protective: found.protective,
+        ignored: found.ignored,
+        text: text.into(),
     })
 }
 
@@ -197,17 +306,7 @@ fn take_bundle(read: &mut Read, found: &Found) -> Result<Option<InUse>, String> 
 
 /// Why an API must not serve although its definition can be read.
 fn refusal(read: &Read) -> Option<String> {
-    let definition = &read.definition;
-    let mut keys = read.protective.clone();
-    let versions = &definition.version_data.versions;
-    if !definition.version_data.not_versioned && !versions.is_empty() {
-        keys.push("version_data.not_versioned = false".into());
-    }
-    // The year that templates put in for never is far beyond this.
-    let ends = |expires: &str| !matches!(expires, "" | "-1") && expires < "2900";
-    if versions.values().any(|version| ends(&version.expires)) {
-        keys.push("version_data.versions.*.expires".into());
-    }
+    let keys = &read.protective;
     (!keys.is_empty()).then(|| {
         format!(
             "its definition asks for what is not implemented: {}",
@@ -235,6 +334,15 @@ fn extractor(definition: &ApiDefinition) -> Result<Option<Arc<IdExtractor>>, Str
     }
 }
 
+/// How long the API's sessions are kept.
+pub(super) fn lifetime(config: &Config, definition: &ApiDefinition) -> Lifetime {
+    Lifetime {
+        forced: config.forced_session_lifetime(),
+        of_api: definition.session_lifetime,
+        respects_expiry: definition.session_lifetime_respects_key_expiration,
+    }
+}
+
 fn spec(definition: &ApiDefinition) -> Spec {
     let shown = !definition.config_data.is_empty() && !definition.config_data_disabled;
     Spec {
@@ -253,6 +361,15 @@ fn spec(definition: &ApiDefinition) -> Spec {
 fn add(table: &mut ApiTable, mut api: Api) -> Result<(), String> {
     if table.apis.contains_key(&api.id) {
         return Err(format!("api_id `{}` is used by another definition", api.id));
+    }
+    if api.internal {
+        info!(
+            api = api.id,
+            name = api.name,
+            "API loaded, for other APIs only."
+        );
+        table.apis.insert(api.id.clone(), Arc::new(api));
+        return Ok(());
     }
     let wrong = |error| format!("proxy.{error}");
     if !table.router.is_free(&api.listen_path).map_err(wrong)? {
@@ -288,7 +405,7 @@ fn add(table: &mut ApiTable, mut api: Api) -> Result<(), String> {
 /// Every API is also there under its id, behind all listen paths: an API that listens on
 /// such a path itself has it.
 fn add_aliases(table: &mut ApiTable) {
-    for (id, api) in &table.apis {
+    for (id, api) in table.apis.iter().filter(|(_, api)| !api.internal) {
         if let Ok(false) = table.router.insert(&format!("/{id}/"), Arc::clone(api)) {
             warn!(
                 api = id,

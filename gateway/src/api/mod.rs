@@ -1,24 +1,28 @@
 //! The runtime model: an API as it serves requests, and the table of all of them.
 
 pub mod drivers;
+mod authentication;
 mod event_handlers;
 pub mod loader;
 mod plugins;
 pub mod reload;
 mod steps;
+mod upstream_tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use coprocess_core::Spec;
 
 use crate::bundle::InUse;
-use crate::chain::Chain;
+use crate::chain::{Chain, ResponseStep};
 use crate::coprocess::HookStep;
 use crate::events::{ApiEvents, HandlerReport};
+use crate::policy::Policies;
 use crate::router::Router;
+use crate::session::lifetime::Lifetime;
 use crate::upstream::target::Target;
+pub use upstream_tls::UpstreamTls;
 
 /// One loaded API.
 pub struct Api {
@@ -28,15 +32,19 @@ pub struct Api {
     pub name: String,
     /// The path prefix that it listens on.
     pub listen_path: String,
+    /// Whether only other APIs reach it.
+    pub internal: bool,
     /// Whether the listen path comes off before forwarding.
     pub strip_listen_path: bool,
     /// Whether the upstream sees the client's `Host`.
     pub preserve_host_header: bool,
     /// Where its requests go.
-    pub target: Target,
+    pub target: Arc<Target>,
     /// What a request passes first.
     pub request_chain: Chain,
-    /// What a response passes.
+    /// What a response passes first.
+    pub response_steps: Vec<Box<dyn ResponseStep>>,
+    /// What a response passes then.
     pub response_hooks: Vec<HookStep>,
     /// What hooks are told about it.
     pub spec: Arc<Spec>,
@@ -48,10 +56,18 @@ pub struct Api {
     pub event_handlers: Vec<HandlerReport>,
     /// The bundle that its hooks are from; it stays on the disk as long as this is held.
     pub bundle: Option<InUse>,
+    /// The policies of keys.
+    pub policies: Arc<Policies>,
+    /// How long its sessions are kept.
+    pub lifetime: Lifetime,
+    /// Its definition, as it is written.
+    pub text: Arc<str>,
+    /// How TLS is set up for upstreams.
+    pub tls: UpstreamTls,
+    /// Clients are asked for certificates because of it.
+    pub wants_certificates: bool,
     /// Why it refuses all requests, if it does.
     pub refused: Option<String>,
-    /// The log has said that rates and quotas of sessions are not enforced.
-    pub limits_told: AtomicBool,
 }
 
 /// How one hook entry fared at load.
@@ -75,18 +91,24 @@ impl Api {
             id: spec.api_id.clone(),
             name: spec.api_id.clone(),
             listen_path: spec.listen_path.clone(),
+            internal: false,
             strip_listen_path: false,
             preserve_host_header: false,
-            target: Target::parse("http://localhost/").expect("this is a URL"),
+            target: Arc::new(Target::parse("http://localhost/").expect("this is a URL")),
             request_chain: Chain::default(),
+            response_steps: Vec::new(),
             response_hooks: Vec::new(),
             spec: Arc::new(spec),
             hooks: Vec::new(),
             events,
             event_handlers: Vec::new(),
             bundle: None,
+            policies: Arc::default(),
+            lifetime: Lifetime::default(),
+            text: "{}".into(),
+            tls: UpstreamTls::default(),
+            wants_certificates: false,
             refused: None,
-            limits_told: AtomicBool::new(false),
         }
     }
 
@@ -105,6 +127,10 @@ pub struct ApiTable {
     pub apis: BTreeMap<String, Arc<Api>>,
     /// Definitions that could not be loaded, one sentence each.
     pub problems: Vec<String>,
+    /// Why the certificates for clients are not those of the files, if so.
+    pub stale_certificates: Option<String>,
+    /// The policies of keys, which were read just before the APIs.
+    pub policies: Arc<Policies>,
 }
 
 impl ApiTable {
@@ -114,6 +140,8 @@ impl ApiTable {
             router: Router::new(strict_routes),
             apis: BTreeMap::new(),
             problems: Vec::new(),
+            stale_certificates: None,
+            policies: Arc::default(),
         }
     }
 
@@ -131,7 +159,8 @@ impl ApiTable {
 
     /// Whether everything that was asked for is served.
     pub fn is_healthy(&self) -> bool {
-        self.problems.is_empty() && self.apis.values().all(|api| api.is_healthy())
+        let loaded = self.problems.is_empty() && self.policies.problems.is_empty();
+        loaded && self.apis.values().all(|api| api.is_healthy())
     }
 
     /// What is served, but not as it should be; one sentence each.
@@ -143,6 +172,13 @@ impl ApiTable {
                 "API `{id}`: bundle `{bundle}`: its last good version serves: {reason}"
             ))
         };
-        self.apis.values().filter_map(stale).collect()
+        let certificates = self.stale_certificates.iter();
+        let certificates =
+            certificates.map(|reason| format!("certificates of before go on serving: {reason}"));
+        self.apis
+            .values()
+            .filter_map(stale)
+            .chain(certificates)
+            .collect()
     }
 }

@@ -51,6 +51,11 @@ impl Reloader {
         }
     }
 
+    /// What loads the tables.
+    pub fn loader(&self) -> &Arc<Loader> {
+        &self.loader
+    }
+
     /// The table that changes with each reload.
     pub fn table(&self) -> &Arc<ArcSwap<ApiTable>> {
         &self.table

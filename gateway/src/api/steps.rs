@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use coprocess_core::HookType;
-use http::HeaderName;
 use tracing::warn;
 
 use super::HookReport;
 use super::loader::Loader;
 use super::plugins::HookResolver;
 use crate::bundle::Bundle;
-use crate::chain::Chain;
-use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
-use crate::definition::{ApiDefinition, HookEntry};
-use crate::middleware::{AuthToken, Refuse, SessionState};
-use crate::session::lifetime::Lifetime;
+use crate::chain::{Chain, ResponseStep};
+use crate::coprocess::{HookStep, IdExtractor};
+use crate::definition::{ApiDefinition, HookEntry, auth};
+use crate::limits::window::Rate;
+use crate::middleware::{
+    AccessRights, Balance, Breakers, Cors, HandOver, Headers, IpLists, KeyLimits, Methods, Refuse,
+    Rewrite, SessionState, SizeLimits, StripAuth, TimeLimits, UnlessIgnored, Version, WholeApi,
+    ignores_paths,
+};
+use crate::traffic::addresses::Addresses;
+use crate::traffic::paths::Meaning;
 
 /// Builds the steps of one API, in the one order that there is.
 pub(super) struct Steps<'a, 'b> {
@@ -29,6 +34,7 @@ pub(super) struct Steps<'a, 'b> {
 /// What became of them.
 pub(super) struct Made {
     pub(super) request_chain: Chain,
+    pub(super) response_steps: Vec<Box<dyn ResponseStep>>,
     pub(super) response_hooks: Vec<HookStep>,
     pub(super) hooks: Vec<HookReport>,
 }
@@ -46,6 +52,7 @@ impl Steps<'_, '_> {
         }
         Ok(Made {
             request_chain,
+            response_steps: self.response_steps()?,
             response_hooks,
             hooks: self.reports,
         })
@@ -64,45 +71,131 @@ impl Steps<'_, '_> {
         self.push_hooks(&mut chain, &middleware.pre, HookType::Pre);
         self.push_guards(&mut chain)?;
         if !definition.use_keyless {
+            let first = chain.len();
             self.push_authentication(&mut chain)?;
+            self.let_ignored_paths_pass(&mut chain, first);
             self.push_hooks(&mut chain, &middleware.post_key_auth, HookType::PostKeyAuth);
+            let first = chain.len();
             self.push_session_checks(&mut chain)?;
+            self.let_ignored_paths_pass(&mut chain, first);
         } else if !middleware.post_key_auth.is_empty() || !middleware.auth_check.name.is_empty() {
             warn!(
                 api = definition.api_id,
                 "API is keyless: its auth_check and post_key_auth hooks do not run."
             );
         }
-        self.push_api_limits(&mut chain)?;
+        self.push_limits(&mut chain)?;
         self.push_transforms(&mut chain)?;
         self.push_answers(&mut chain)?;
         self.push_hooks(&mut chain, &middleware.post, HookType::Post);
+        self.push_upstreams(&mut chain)?;
         Ok(chain)
     }
 
+    /// What a response passes before its hooks, in this order.
+    fn response_steps(&self) -> Result<Vec<Box<dyn ResponseStep>>, String> {
+        let mut steps: Vec<Box<dyn ResponseStep>> = Vec::new();
+        if let Some(step) = Headers::of_responses(self.definition, self.meaning())? {
+            steps.push(Box::new(step));
+        }
+        Ok(steps)
+    }
+
+    /// Requests for paths that are not authenticated pass the steps from this one on.
+    fn let_ignored_paths_pass(&self, chain: &mut Chain, first: usize) {
+        if ignores_paths(self.definition) {
+            chain.wrap(first, UnlessIgnored);
+        }
+    }
+
     /// Version, lists of paths, CORS.
-    fn push_version_and_cors(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    fn push_version_and_cors(&mut self, chain: &mut Chain) -> Result<(), String> {
+        chain.push_some(Version::new(self.definition, self.meaning())?);
+        if self.definition.cors.enable {
+            let api = &self.definition.api_id;
+            let step = Cors::new(&self.definition.cors);
+            chain.push(step.map_err(|wrong| format!("API `{api}`: {wrong}"))?);
+        }
         Ok(())
+    }
+
+    /// How the definition's patterns of paths are meant.
+    fn meaning(&self) -> Meaning {
+        Meaning::new(&self.loader.config)
     }
 
     /// Addresses, client certificates, organisation, size, context variables.
-    fn push_guards(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    fn push_guards(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let proxies = &self.loader.config.http_server_options.trusted_proxies;
+        let proxies = Arc::new(Addresses::parse(proxies)?);
+        chain.push_some(IpLists::new(self.definition, &proxies)?);
+        self.push_client_certificate(chain)?;
+        chain.push_some(SizeLimits::new(self.definition, self.meaning())?);
         Ok(())
     }
 
-    /// Stripping of credentials, expiry, rights, rate and quota of the key.
+    /// Stripping of credentials, expiry and rights of the key.
     fn push_session_checks(&mut self, chain: &mut Chain) -> Result<(), String> {
+        self.push_strip_auth(chain)?;
         chain.push(SessionState);
+        let versions = &self.definition.version_data;
+        let names = versions.used().into_iter();
+        chain.push(AccessRights {
+            versions: match versions.is_versioned() {
+                true => names.map(|(name, _)| name.to_owned()).collect(),
+                false => Vec::new(),
+            },
+        });
         Ok(())
     }
 
-    /// The rate of the whole API.
-    fn push_api_limits(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    /// Rate and quota of the key and the rate of the whole API, which are counted together.
+    /// Requests for paths that are not authenticated have the last one only.
+    fn push_limits(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let definition = self.definition;
+        let limits = self.limits()?;
+        if !definition.use_keyless {
+            chain.push(KeyLimits {
+                has_rates: !definition.disable_rate_limit,
+                has_quotas: !definition.disable_quota,
+                ..limits
+            });
+        } else if limits.api.is_some() {
+            chain.push(limits);
+        }
         Ok(())
+    }
+
+    /// The limit of the API, without those of keys.
+    fn limits(&self) -> Result<KeyLimits, String> {
+        let definition = self.definition;
+        let limit = &definition.global_rate_limit;
+        if let Some(problem) = limit.problem() {
+            return Err(format!("API `{}`: {problem}", definition.api_id));
+        }
+        let is_on = !limit.disabled && !definition.disable_rate_limit;
+        let rate = Rate::new(limit.rate, limit.per).filter(|_| is_on);
+        let hooks = &definition.custom_middleware;
+        Ok(KeyLimits {
+            limits: Arc::clone(&self.loader.limits),
+            headers: self.loader.config.rate_limit_response_headers,
+            has_rates: false,
+            has_quotas: false,
+            api: rate.map(|rate| WholeApi {
+                name: format!("{}-{}", definition.org_id, definition.api_id),
+                rate,
+            }),
+            is_shown: !hooks.post.is_empty() || !hooks.response.is_empty(),
+        })
     }
 
     /// Validation and transforms of body and headers, URL rewrite, method.
-    fn push_transforms(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    fn push_transforms(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let (definition, meaning) = (self.definition, self.meaning());
+        chain.push_some(Headers::of_requests(definition, meaning)?);
+        chain.push_some(TimeLimits::new(definition, meaning)?);
+        chain.push_some(Rewrite::new(definition, meaning, &self.loader.config)?);
+        chain.push_some(Methods::new(definition, meaning)?);
         Ok(())
     }
 
@@ -111,55 +204,34 @@ impl Steps<'_, '_> {
         Ok(())
     }
 
-    fn push_authentication(&mut self, chain: &mut Chain) -> Result<(), String> {
+    /// Which upstream is asked, and whether it is asked at all.
+    fn push_upstreams(&mut self, chain: &mut Chain) -> Result<(), String> {
         let definition = self.definition;
-        let entry = &definition.custom_middleware.auth_check;
-        if asks_plugin(definition) {
-            let mut hook = self.step(entry, HookType::CustomKeyCheck);
-            if entry.name.is_empty() && hook.state.is_ok() {
-                let reason = "plugin authentication is on but auth_check names no function";
-                hook.state = Err(Broken::Code(reason.into()));
-            }
-            chain.push(self.plugin_authentication(hook));
-            return Ok(());
+        chain.push_some(Breakers::new(definition, self.meaning())?);
+        if let Some(step) = HandOver::new(&definition.proxy.target_url) {
+            let api = &definition.api_id;
+            let wrong = |wrong| format!("API `{api}`: proxy.target_url: {wrong}");
+            chain.push(step.map_err(wrong)?);
+        } else {
+            chain.push_some(Balance::new(definition)?);
         }
-        if !entry.name.is_empty() {
-            warn!(
-                api = definition.api_id,
-                "The auth_check hook does not run: custom_plugin_auth_enabled is off or the entry \
-                 is disabled."
-            );
-        }
-        let name = match definition.auth.auth_header_name.as_str() {
-            "" => "authorization",
-            name => name,
-        };
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-            format!(
-                "API `{}`: auth.auth_header_name: `{name}` is no header",
-                definition.api_id
-            )
-        })?;
-        chain.push(AuthToken { header });
         Ok(())
     }
 
-    fn plugin_authentication(&self, hook: HookStep) -> AuthStep {
-        let (config, definition) = (&self.loader.config, self.definition);
-        AuthStep {
-            hook,
-            extractor: self.extractor.clone(),
-            sessions: Arc::clone(&self.loader.sessions),
-            lifetime: Lifetime {
-                forced: config.forced_session_lifetime(),
-                of_api: definition.session_lifetime,
-                respects_expiry: definition.session_lifetime_respects_key_expiration,
-            },
-            provides_identity: matches!(
-                definition.base_identity_provided_by.as_str(),
-                "" | "custom_auth"
-            ),
+    fn push_strip_auth(&self, chain: &mut Chain) -> Result<(), String> {
+        let definition = self.definition;
+        if !definition.strip_auth_data {
+            return Ok(());
         }
+        let mut places = vec![self.credential(auth::TOKEN)?];
+        for mechanism in definition.auth_configs.keys() {
+            let place = self.credential(mechanism)?;
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        chain.push(StripAuth { places });
+        Ok(())
     }
 
     fn push_hooks(&mut self, chain: &mut Chain, entries: &[HookEntry], hook_type: HookType) {
@@ -173,7 +245,7 @@ impl Steps<'_, '_> {
         enabled.map(|entry| self.step(entry, hook_type)).collect()
     }
 
-    fn step(&mut self, entry: &HookEntry, hook_type: HookType) -> HookStep {
+    pub(super) fn step(&mut self, entry: &HookEntry, hook_type: HookType) -> HookStep {
         let (api, middleware) = (&self.definition.api_id, &self.definition.custom_middleware);
         let step = self
             .resolver

@@ -1,12 +1,11 @@
 //! The hook that authenticates, and what becomes of the session that it makes.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use coprocess_core::{Session, StringMap};
 use tokio::sync::Semaphore;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::convert::{self, Applied};
 use super::{Begun, DispatchResult, HookCall, HookStep, IdExtractor};
@@ -14,6 +13,7 @@ use crate::chain::{Flow, Middleware, Step};
 use crate::definition::BodyMode;
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
+use crate::policy;
 use crate::session::lifetime::Lifetime;
 use crate::session::record::TOKEN;
 use crate::session::{Kept, SessionError, Sessions, unix_now};
@@ -86,9 +86,9 @@ impl AuthStep {
             Err(refusal) => return Step::Done(Err(refusal)),
         };
         if let Some(stored) = self.sessions.seen(&id)
-            && self.is_enough(&stored, &id, exchange)
+            && let Some(session) = self.enough(&stored, &id, exchange)
         {
-            exchange.session = Some(Arc::clone(&stored.session));
+            exchange.session = Some(session);
             return Step::Done(Ok(Flow::Continue));
         }
         Step::Later(Box::pin(self.find_or_ask(call, id, exchange)))
@@ -127,15 +127,19 @@ impl AuthStep {
         Ok(self.sessions.names.generate(org_id, &digest))
     }
 
-    /// Whether a stored session lets its caller in without the plugin.
-    fn is_enough(&self, stored: &Kept, id: &str, exchange: &Exchange) -> bool {
+    /// A stored session that lets its caller in without the plugin, with its policies.
+    fn enough(&self, stored: &Kept, id: &str, exchange: &Exchange) -> Option<Arc<Session>> {
         let session = &stored.session;
-        self.provides_identity
+        let org_id = &exchange.api.spec.org_id;
+        let is_enough = self.provides_identity
             && stored.is_owner_known
             && session.id_extractor_deadline > unix_now()
             && id.len() >= self.sessions.min_id_length
-            && session.org_id == exchange.api.spec.org_id
-            && unenforced(session).is_none()
+            && session.org_id == *org_id;
+        if !is_enough {
+            return None;
+        }
+        exchange.api.policies.of_stored(stored, org_id).ok()
     }
 
     async fn find_or_ask(
@@ -148,8 +152,8 @@ impl AuthStep {
             return self.ask_later(call, Some(id), exchange).await;
         }
         match self.sessions.find(&id).await {
-            Ok(Some(stored)) if self.is_enough(&stored, &id, exchange) => {
-                exchange.session = Some(Arc::clone(&stored.session));
+            Ok(Some(stored)) if let Some(session) = self.enough(&stored, &id, exchange) => {
+                exchange.session = Some(session);
                 Ok(Flow::Continue)
             }
             // Whoever is not known is the plugin's to judge, also while the store is away.
@@ -177,7 +181,7 @@ impl AuthStep {
         };
         let age = self.sessions.age();
         match self.sessions.seen(&made.id) {
-            Some(stored) => Step::Done(Ok(self.adopt(made, Ok(Some(stored)), age, exchange))),
+            Some(stored) => Step::Done(self.adopt(made, Ok(Some(stored)), age, exchange)),
             None => Step::Later(Box::pin(self.keep(made, exchange))),
         }
     }
@@ -213,7 +217,7 @@ impl AuthStep {
     async fn keep(&self, made: Made, exchange: &mut Exchange) -> Result<Flow, ProxyError> {
         let age = self.sessions.age();
         let stored = self.sessions.find(&made.id).await;
-        Ok(self.adopt(made, stored, age, exchange))
+        self.adopt(made, stored, age, exchange)
     }
 
     /// What the plugin decided: an answer of its own comes first, then the session.
@@ -229,7 +233,6 @@ impl AuthStep {
             Applied::GoesOn { session, metadata } => (session, metadata),
         };
         let made = accepted(session, metadata, id)?;
-        refuse_what_is_not_enforced(&made.session, exchange)?;
         if !self.provides_identity {
             return Ok(Verdict::Settled(Flow::Continue));
         }
@@ -244,7 +247,7 @@ impl AuthStep {
         stored: Result<Option<Arc<Kept>>, SessionError>,
         age: u64,
         exchange: &mut Exchange,
-    ) -> Flow {
+    ) -> Result<Flow, ProxyError> {
         let Made { id, mut session } = made;
         let org_id = &exchange.api.spec.org_id;
         session.key_id.clone_from(&id);
@@ -257,6 +260,7 @@ impl AuthStep {
         if let Ok(Some(stored)) = &stored {
             carry_over(&mut session, &stored.session);
         }
+        apply_policies(&mut session, exchange)?;
         // An equal session is shared, so that it need not be kept twice.
         let session = match &stored {
             Ok(Some(stored)) if *stored.session == *session => Arc::clone(&stored.session),
@@ -272,7 +276,7 @@ impl AuthStep {
             }
         }
         exchange.session = Some(session);
-        Flow::Continue
+        Ok(Flow::Continue)
     }
 }
 
@@ -291,37 +295,19 @@ async fn elsewhere<T: Send + 'static>(
     searched.map_err(|error| ProxyError::Internal(error.to_string()))
 }
 
-/// What a session asks for and nothing here enforces.
-fn unenforced(session: &Session) -> Option<&'static str> {
-    let mut rights = session.access_rights.values();
-    if !session.apply_policies.is_empty() || !session.apply_policy_id.is_empty() {
-        Some("policies")
-    } else if rights.any(|right| !right.allowed_urls.is_empty()) {
-        Some("allowed_urls")
-    } else {
-        None
+/// Applies the policies that the plugin has given its session. Without them it must not be
+/// used.
+fn apply_policies(session: &mut Session, exchange: &Exchange) -> Result<(), ProxyError> {
+    if policy::ids(session).is_empty() {
+        return Ok(());
     }
-}
-
-/// A session that asks for restrictions which do not exist here must not pass as one
-/// without them.
-fn refuse_what_is_not_enforced(session: &Session, exchange: &Exchange) -> Result<(), ProxyError> {
     let api = &*exchange.api;
-    if let Some(what) = unenforced(session) {
-        error!(
-            api = api.id,
-            what, "Session of the auth_check hook needs what is not implemented."
-        );
-        return Err(ProxyError::AuthRejected);
-    }
-    let limited = session.rate > 0.0 || session.quota_max > 0;
-    if limited && !api.limits_told.swap(true, Ordering::Relaxed) {
-        warn!(
-            api = api.id,
-            "Sessions of the auth_check hook have a rate or quota, which is not enforced."
-        );
-    }
-    Ok(())
+    let applied = api.policies.apply(session, Some(&api.spec.org_id));
+    applied.map_err(|error| {
+        let policies = policy::ids(session);
+        warn!(api = api.id, %error, ?policies, "Policies of a plugin's session cannot be applied.");
+        ProxyError::AuthRejected
+    })
 }
 
 /// The session that the plugin made, if it accepted the caller. It did where it named a key;
@@ -345,9 +331,20 @@ fn accepted(
 }
 
 /// What a plugin that makes its session anew each time cannot know, or did not say.
-fn carry_over(made: &mut Session, stored: &Session) {
+pub(crate) fn carry_over(made: &mut Session, stored: &Session) {
     made.quota_renews = stored.quota_renews;
     made.quota_remaining = stored.quota_remaining;
+    for (api_id, right) in &mut made.access_rights {
+        let Some(stored) = stored.access_rights.get(api_id) else {
+            continue;
+        };
+        if right.limit.is_none() {
+            right.limit.clone_from(&stored.limit);
+        }
+        if right.allowance_scope.is_empty() {
+            right.allowance_scope.clone_from(&stored.allowance_scope);
+        }
+    }
     if made.certificate.is_empty() {
         made.certificate.clone_from(&stored.certificate);
     }

@@ -5,12 +5,12 @@
 //! that keeps callers out.
 
 mod auth;
-mod convert;
+pub(crate) mod convert;
 pub mod data;
 mod extractor;
 pub mod host;
-mod overrides;
-mod query;
+pub(crate) mod overrides;
+pub(crate) mod query;
 mod response;
 
 use std::future::{Future, poll_fn};
@@ -21,6 +21,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 pub use auth::AuthStep;
+pub(crate) use auth::carry_over;
+pub(crate) use convert::apply_body;
 use coprocess_core::{CoProcessLanguage, DispatchError, DispatchFuture, Hook, HookType, Object};
 pub use extractor::IdExtractor;
 use http::Response;

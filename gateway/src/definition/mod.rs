@@ -2,14 +2,38 @@
 //!
 //! Only serde lives here. [`crate::api`] turns a definition into what serves requests.
 
+pub mod access;
+pub mod auth;
+mod basic;
+mod jwt;
+mod limits;
+pub mod policy;
+pub mod session;
+mod traffic;
 pub mod unenforced;
+mod upstream;
+mod versions;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::EventHandlers;
+pub use traffic::{Cors, ResponseProcessor};
+pub use upstream::Transport;
+pub use versions::{
+    CircuitBreaker, HeaderTransform, Match, MethodAction, PathEntry, Trigger, TriggerOptions,
+    UrlRewrite, Version, VersionData, VersionRule,
+};
+
+pub use auth::{Auth, AuthConfigs};
+pub use basic::BasicAuth;
+pub use jwt::{ScopeClaim, Scopes};
+pub use limits::GlobalRateLimit;
+pub use policy::{Partitions, PolicyDefinition};
+pub use session::SessionDefinition;
 
 /// One API, as its file describes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -25,10 +49,39 @@ pub struct ApiDefinition {
     pub use_keyless: bool,
     /// Not looked at for definitions from files, as in the original.
     pub active: bool,
+    /// Only other APIs reach it.
+    pub internal: bool,
     /// Where a key is found.
     pub auth: Auth,
+    /// The same for each mechanism.
+    pub auth_configs: AuthConfigs,
+    /// A key is asked for, also where another mechanism authenticates.
+    pub use_standard_auth: bool,
+    /// Take credentials out of what goes to the upstream.
+    pub strip_auth_data: bool,
+    /// How a request says which version it wants.
+    pub definition: VersionRule,
     /// The versions.
     pub version_data: VersionData,
+    /// When the whole API ends, `2006-01-02 15:04` in UTC; empty and `-1` are never.
+    #[serde(alias = "expires")]
+    pub expiration: String,
+    /// `$tyk_context.…` in transforms stands for something.
+    pub enable_context_vars: bool,
+    /// The original runs its transforms of responses where these are named; here they run
+    /// where there are some.
+    pub response_processors: Vec<ResponseProcessor>,
+    /// Scripts of other origins.
+    #[serde(rename = "CORS")]
+    pub cors: Cors,
+    /// Only `allowed_ips` may call.
+    pub enable_ip_whitelisting: bool,
+    /// Addresses and networks.
+    pub allowed_ips: Vec<String>,
+    /// `blacklisted_ips` may not call.
+    pub enable_ip_blacklisting: bool,
+    /// Addresses and networks.
+    pub blacklisted_ips: Vec<String>,
     /// From where to where.
     pub proxy: Proxy,
     /// The hooks.
@@ -47,12 +100,68 @@ pub struct ApiDefinition {
     pub session_lifetime_respects_key_expiration: bool,
     /// Which of several mechanisms provides the session.
     pub base_identity_provided_by: String,
+    /// The rate of all requests together.
+    pub global_rate_limit: GlobalRateLimit,
+    /// Do not hold keys to their rates.
+    pub disable_rate_limit: bool,
+    /// Do not hold keys to their quotas.
+    pub disable_quota: bool,
     /// Handlers of the API's events.
     pub event_handlers: EventHandlers,
     /// Settings for plugins.
     pub config_data: Map<String, Value>,
     /// Do not show `config_data` to plugins.
     pub config_data_disabled: bool,
+    /// What is shown to upstreams, by their host: PEM files with certificate and key.
+    pub upstream_certificates: BTreeMap<String, PathBuf>,
+    /// Leave `upstream_certificates` aside.
+    pub upstream_certificates_disabled: bool,
+    /// A certificate of the client is asked for.
+    pub use_mutual_tls_auth: bool,
+    /// Which ones are accepted: PEM files, of authorities too, and SHA-256 fingerprints.
+    pub client_certificates: Vec<String>,
+    /// User name and password are asked for.
+    pub use_basic_auth: bool,
+    /// How these are checked.
+    pub basic_auth: BasicAuth,
+    /// A signature of the request is asked for.
+    pub enable_signature_checking: bool,
+    /// The algorithms of signatures; none means all.
+    pub hmac_allowed_algorithms: Vec<String>,
+    /// Milliseconds that the date of a signed request may be away; 0 and below is any time.
+    pub hmac_allowed_clock_skew: f64,
+    /// A JSON Web Token is asked for.
+    pub enable_jwt: bool,
+    /// What its key is: `hmac`, `rsa`, `ecdsa` or `eddsa`.
+    pub jwt_signing_method: String,
+    /// The key in base64, or the URL of a key set; empty means the caller's session has it.
+    pub jwt_source: String,
+    /// The claim that says who calls; empty means `sub`.
+    pub jwt_identity_base_field: String,
+    /// The claim with the name of a key whose policy counts.
+    pub jwt_client_base_field: String,
+    /// The claim with the caller's policy.
+    pub jwt_policy_field_name: String,
+    /// The policies of callers whose tokens name none.
+    pub jwt_default_policies: Vec<String>,
+    /// The claim with scopes; the older form of `scopes.jwt`.
+    pub jwt_scope_claim_name: String,
+    /// Which policy a scope stands for; the older form of `scopes.jwt`.
+    pub jwt_scope_to_policy_mapping: BTreeMap<String, String>,
+    /// Scopes of tokens.
+    pub scopes: Scopes,
+    /// Seconds that a token is taken after it has expired.
+    pub jwt_expires_at_validation_skew: u64,
+    /// Seconds that a token may be issued in the future.
+    pub jwt_issued_at_validation_skew: u64,
+    /// Seconds that a token is taken before it is valid.
+    pub jwt_not_before_validation_skew: u64,
+    /// The name of the key is not the caller's.
+    pub jwt_skip_kid: bool,
+    /// Who may have issued a token (an addition); none means everybody who has the key.
+    pub jwt_allowed_issuers: Vec<String>,
+    /// Whom a token may be for (an addition); none means everybody.
+    pub jwt_allowed_audiences: Vec<String>,
 }
 
 impl ApiDefinition {
@@ -64,34 +173,6 @@ impl ApiDefinition {
     }
 }
 
-/// `auth`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Auth {
-    /// The header that carries the key; empty means `Authorization`.
-    pub auth_header_name: String,
-}
-
-/// `version_data`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct VersionData {
-    /// There is one version and requests do not name it.
-    pub not_versioned: bool,
-    /// The versions by name.
-    pub versions: BTreeMap<String, Version>,
-}
-
-/// One version.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Version {
-    /// Its name.
-    pub name: String,
-    /// When it ends.
-    pub expires: String,
-}
-
 /// `proxy`
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -100,10 +181,16 @@ pub struct Proxy {
     pub listen_path: String,
     /// The upstream.
     pub target_url: String,
+    /// Go to the upstreams of `target_list` in turn.
+    pub enable_load_balancing: bool,
+    /// Several upstreams.
+    pub target_list: Vec<String>,
     /// Take the listen path off before forwarding.
     pub strip_listen_path: bool,
     /// Send the client's `Host` to the upstream.
     pub preserve_host_header: bool,
+    /// How the upstream is connected to.
+    pub transport: Transport,
 }
 
 /// `custom_middleware`

@@ -9,51 +9,27 @@ use crate::json;
 
 /// Keys that, when they ask for something, protect the API. `*` stands for any key or index.
 const PROTECTIVE: &[&str] = &[
-    "CORS.enable",
-    "auth.use_certificate",
-    "auth.use_param",
-    "auth.use_cookie",
-    "auth_configs",
-    "blacklisted_ips",
-    "client_certificates",
+    "auth.validate_signature",
+    "auth_configs.*.validate_signature",
+    "definition.enabled",
     "domain",
-    "enable_ip_blacklisting",
-    "enable_ip_whitelisting",
-    "enable_jwt",
     "enable_proxy_protocol",
-    "enable_signature_checking",
-    "global_rate_limit.rate",
     "graphql.enabled",
-    "internal",
     "oauth_meta.allowed_access_types",
     "openid_options.providers",
     "pinned_public_keys",
     "request_signing.is_enabled",
-    "strip_auth_data",
-    "use_basic_auth",
     "use_go_plugin_auth",
-    "use_mutual_tls_auth",
     "use_oauth2",
     "use_openid",
-    "use_standard_auth",
-    "version_data.versions.*.extended_paths.black_list",
     "version_data.versions.*.extended_paths.go_plugin",
     "version_data.versions.*.extended_paths.internal",
-    "version_data.versions.*.extended_paths.method_transforms",
     "version_data.versions.*.extended_paths.rate_limit",
-    "version_data.versions.*.extended_paths.size_limits",
     "version_data.versions.*.extended_paths.transform",
-    "version_data.versions.*.extended_paths.transform_headers",
     "version_data.versions.*.extended_paths.transform_response",
-    "version_data.versions.*.extended_paths.transform_response_headers",
-    "version_data.versions.*.extended_paths.url_rewrites",
     "version_data.versions.*.extended_paths.validate_json",
     "version_data.versions.*.extended_paths.validate_request",
     "version_data.versions.*.extended_paths.virtual",
-    "version_data.versions.*.extended_paths.white_list",
-    "version_data.versions.*.global_size_limit",
-    "version_data.versions.*.paths.black_list",
-    "version_data.versions.*.paths.white_list",
     "x-tyk-api-gateway",
 ];
 
@@ -124,15 +100,14 @@ mod tests {
     #[test]
     fn protective_keys_are_told_apart_from_ignored_ones() {
         let raw = json!({
-            "enable_jwt": true,
-            "enable_ip_whitelisting": false,
+            "use_oauth2": true,
+            "enable_proxy_protocol": false,
             "tags": ["x"],
             "tag_headers": [],
-            "version_data": {"versions": {"1.0": {"extended_paths": {"white_list": [{"path": "a"}]}}}},
+            "version_data": {"versions": {"1.0": {"extended_paths": {"virtual": [{"path": "a"}]}}}},
         });
         let unread = [
-            "enable_jwt",
-            "enable_ip_whitelisting",
+            "use_oauth2",
             "tags",
             "tag_headers",
             "version_data.versions.1.0.extended_paths",
@@ -142,8 +117,8 @@ mod tests {
             sort(&raw, &unread),
             Unenforced {
                 protective: vec![
-                    "enable_jwt".into(),
-                    "version_data.versions.1.0.extended_paths.white_list".into()
+                    "use_oauth2".into(),
+                    "version_data.versions.1.0.extended_paths.virtual".into()
                 ],
                 ignored: vec!["tags".into()],
             }

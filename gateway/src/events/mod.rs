@@ -41,10 +41,35 @@ pub mod names {
     pub const AUTH_FAILURE: &str = "AuthFailure";
     /// A caller's key has expired or is switched off.
     pub const KEY_EXPIRED: &str = "KeyExpired";
+    /// The admin API has made a key.
+    pub const TOKEN_CREATED: &str = "TokenCreated";
+    /// The admin API has changed a key.
+    pub const TOKEN_UPDATED: &str = "TokenUpdated";
+    /// The admin API has deleted a key.
+    pub const TOKEN_DELETED: &str = "TokenDeleted";
     /// A hook failed, ran too long or cannot run (an addition).
     pub const HOOK_FAILURE: &str = "HookFailure";
+    /// A caller, or all callers of an API together, made too many requests in too short a time.
+    pub const RATE_LIMIT_EXCEEDED: &str = "RatelimitExceeded";
+    /// A caller has used its quota.
+    pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    /// A request was for a version or a path that is not open.
+    pub const VERSION_FAILURE: &str = "VersionFailure";
+    /// A circuit breaker has opened.
+    pub const BREAKER_TRIPPED: &str = "BreakerTripped";
+    /// A circuit breaker has closed.
+    pub const BREAKER_RESET: &str = "BreakerReset";
     /// All that an API fires; what plugins fire are system events.
-    pub(super) const OF_APIS: [&str; 3] = [AUTH_FAILURE, KEY_EXPIRED, HOOK_FAILURE];
+    pub(super) const OF_APIS: [&str; 8] = [
+        AUTH_FAILURE,
+        KEY_EXPIRED,
+        HOOK_FAILURE,
+        RATE_LIMIT_EXCEEDED,
+        QUOTA_EXCEEDED,
+        VERSION_FAILURE,
+        BREAKER_TRIPPED,
+        BREAKER_RESET,
+    ];
 }
 
 /// Most events that wait for their handlers, and most bytes of them.
@@ -140,6 +165,13 @@ impl Events {
     /// Fires a system event with a message. A name without a handler ends here, in silence.
     pub fn fire_system(&self, name: &str, message: &str) {
         self.fire_to(self.0.system.get(), name, || Meta::new(message));
+    }
+
+    /// Fires a system event about a key.
+    pub fn fire_of_key(&self, name: &str, message: &str, org_id: &str, key: &str) {
+        self.fire_to(self.0.system.get(), name, || {
+            Meta::new(message).with("Org", org_id).with("Key", key)
+        });
     }
 
     fn fire_to(&self, handlers: Option<&Handlers>, name: &str, meta: impl FnOnce() -> Meta) {

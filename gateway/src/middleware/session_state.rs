@@ -1,4 +1,4 @@
-//! What a session says of its key: that it is valid, and for this API.
+//! What a session says of its key: that it is valid.
 
 use coprocess_core::Session;
 
@@ -13,25 +13,20 @@ pub struct SessionState;
 impl Middleware for SessionState {
     fn process<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let now = u64::try_from(unix_now()).unwrap_or(0);
-        let api_id = &exchange.api.id;
         Step::Done(match &exchange.session {
-            Some(session) => check(session, api_id, now).map(|()| Flow::Continue),
+            Some(session) => check(session, now).map(|()| Flow::Continue),
             None => Err(ProxyError::SessionMissing),
         })
     }
 }
 
-fn check(session: &Session, api_id: &str, now: u64) -> Result<(), ProxyError> {
+fn check(session: &Session, now: u64) -> Result<(), ProxyError> {
     if session.is_inactive {
         return Err(ProxyError::KeyInactive);
     }
     // 0, -1 and 1 mean never.
     if u64::try_from(session.expires).is_ok_and(|expires| expires > 1 && expires < now) {
         return Err(ProxyError::KeyExpired);
-    }
-    // No rights at all mean all rights.
-    if !session.access_rights.is_empty() && !session.access_rights.contains_key(api_id) {
-        return Err(ProxyError::KeyUnknown);
     }
     Ok(())
 }
@@ -45,7 +40,7 @@ mod tests {
         let session = |change: fn(&mut Session)| {
             let mut session = Session::default();
             change(&mut session);
-            check(&session, "api", 1000)
+            check(&session, 1000)
         };
         assert!(session(|_| {}).is_ok());
         assert!(session(|s| s.expires = -1).is_ok());
@@ -58,10 +53,5 @@ mod tests {
             session(|s| s.is_inactive = true),
             Err(ProxyError::KeyInactive)
         ));
-        let right =
-            |s: &mut Session| drop(s.access_rights.insert("api".into(), Default::default()));
-        assert!(session(right).is_ok());
-        let other = |s: &mut Session| drop(s.access_rights.insert("x".into(), Default::default()));
-        assert!(matches!(session(other), Err(ProxyError::KeyUnknown)));
     }
 }

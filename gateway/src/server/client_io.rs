@@ -18,7 +18,9 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::gather::poll_write_gathered;
 use crate::phase::{End, Phase};
@@ -85,9 +87,27 @@ impl Body for TrackedBody {
     }
 }
 
+/// What a client's connection runs over.
+pub(super) trait ClientStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Lets the end of the connection be a reset.
+    fn end_with_reset(&self);
+}
+
+impl ClientStream for TcpStream {
+    fn end_with_reset(&self) {
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl ClientStream for TlsStream<TcpStream> {
+    fn end_with_reset(&self) {
+        let _ = self.get_ref().0.set_zero_linger();
+    }
+}
+
 /// A client's connection.
-pub(super) struct ClientIo {
-    inner: TokioIo<TcpStream>,
+pub(super) struct ClientIo<S> {
+    inner: TokioIo<S>,
     phase: Phase,
     /// What is still to be written of an answer that stands in for hyper's.
     rest: Bytes,
@@ -95,8 +115,8 @@ pub(super) struct ClientIo {
     half_closed: Option<Pin<Box<CoarseSleep>>>,
 }
 
-impl ClientIo {
-    pub(super) fn new(stream: TcpStream, phase: Phase) -> Self {
+impl<S: ClientStream> ClientIo<S> {
+    pub(super) fn new(stream: S, phase: Phase) -> Self {
         Self {
             inner: TokioIo::new(stream),
             phase,
@@ -105,7 +125,7 @@ impl ClientIo {
         }
     }
 
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> S {
         self.inner.into_inner()
     }
 
@@ -161,7 +181,7 @@ pub(super) fn refusal(status: StatusCode) -> Bytes {
     .into()
 }
 
-impl Read for ClientIo {
+impl<S: ClientStream> Read for ClientIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -188,7 +208,7 @@ impl Read for ClientIo {
     }
 }
 
-impl Write for ClientIo {
+impl<S: ClientStream> Write for ClientIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -15,13 +15,15 @@ use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::client_io::{self, ClientIo};
+use super::client_io::{self, ClientIo, ClientStream};
 use super::request::Worker;
 use crate::exchange::Peer;
+use crate::executor::LocalExecutor;
 use crate::timer::CoarseTimer;
 
 /// How long a connection that is closing is read from, and how much.
@@ -37,17 +39,28 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, worker: Rc<Worker
     let _ = stream.set_nodelay(true);
     let peer = &Peer::new(peer);
     if let Some((stream, begun)) = serve_http1(stream, peer, &worker).await {
-        Box::pin(serve_http2(stream, begun, peer, worker)).await;
+        let (reader, writer) = stream.into_split();
+        let stream = tokio::io::join(Cursor::new(begun).chain(reader), writer);
+        Box::pin(serve_http2(stream, peer, worker)).await;
+    }
+}
+
+/// Serves a connection whose handshake has ended, with what the client chose in it.
+pub(super) async fn serve_tls(stream: TlsStream<TcpStream>, peer: Peer, worker: Rc<Worker>) {
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        Box::pin(serve_http2(stream, &peer, worker)).await;
+    } else if serve_http1(stream, &peer, &worker).await.is_some() {
+        debug!(peer = %peer.address, "Connection ended: HTTP/2 was not agreed on.");
     }
 }
 
 /// Serves HTTP/1.1. Gives the connection back, with what was read, when the client turns
 /// out to speak HTTP/2.
-async fn serve_http1(
-    stream: TcpStream,
+async fn serve_http1<S: ClientStream>(
+    stream: S,
     peer: &Peer,
     worker: &Rc<Worker>,
-) -> Option<(TcpStream, Bytes)> {
+) -> Option<(S, Bytes)> {
     let options = &worker.config.http_server_options;
     let phase = &peer.phase;
     let service = service_fn(|request: Request<Incoming>| {
@@ -78,7 +91,7 @@ async fn serve_http1(
         if error.is_user() || peer.phase.is_torn() {
             // A body broke off. A clean end would pass for the end of a body that has no
             // length.
-            let _ = stream.set_zero_linger();
+            stream.end_with_reset();
             return None;
         }
         if error.is_timeout() && !parts.read_buf.is_empty() {
@@ -94,7 +107,7 @@ async fn serve_http1(
 /// Closes in a way that lets the client read the last answer: a socket that is closed with
 /// unread data in it, such as the rest of a body that was refused, resets the connection,
 /// and the reset overtakes the answer.
-async fn linger(mut stream: TcpStream) {
+pub(super) async fn linger<S: ClientStream>(mut stream: S) {
     let draining = async {
         stream.shutdown().await?;
         let mut scrap = [0; 4096];
@@ -111,14 +124,15 @@ async fn linger(mut stream: TcpStream) {
     let _ = tokio::time::timeout(LINGER_TIME, draining).await;
 }
 
-async fn serve_http2(stream: TcpStream, begun: Bytes, peer: &Peer, worker: Rc<Worker>) {
+async fn serve_http2<S>(stream: S, peer: &Peer, worker: Rc<Worker>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let header_bytes = worker.config.http_server_options.max_request_header_bytes;
     let service = service_fn(|request| {
         let answer = Rc::clone(&worker).handle(request, peer);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let (reader, writer) = stream.into_split();
-    let io = TokioIo::new(tokio::io::join(Cursor::new(begun).chain(reader), writer));
     let connection = std::pin::pin!(
         http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
@@ -126,21 +140,11 @@ async fn serve_http2(stream: TcpStream, begun: Bytes, peer: &Peer, worker: Rc<Wo
             .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20))
-            .serve_connection(io, service)
+            .serve_connection(TokioIo::new(stream), service)
     );
     let shut_down = http2::Connection::graceful_shutdown;
     let outcome = worker.drain.notice().serve(connection, shut_down).await;
     if let Err(error) = outcome {
         debug!(peer = %peer.address, %error, "Connection ended with an error.");
-    }
-}
-
-/// Runs the streams of a connection on the thread that has the connection.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move { drop(future.await) });
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::request::Worker;
-use super::{ACCEPT_PAUSE, ServerError, connection};
+use super::{ACCEPT_PAUSE, ServerError, connection, handshake};
 use crate::config::Config;
 use crate::timer;
 
@@ -91,7 +92,13 @@ pub(super) async fn serve(
 }
 
 fn take(connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, worker: &Rc<Worker>) {
-    connections.spawn_local(connection::serve(stream, peer, Rc::clone(worker)));
+    let taken = Rc::clone(worker);
+    match &worker.termination {
+        None => connections.spawn_local(connection::serve(stream, peer, taken)),
+        Some(tls) => {
+            connections.spawn_local(handshake::serve(stream, peer, taken, Arc::clone(tls)))
+        }
+    };
 }
 
 /// Connections that the kernel has already completed would be reset with the listener.

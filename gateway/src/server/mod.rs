@@ -5,6 +5,7 @@ mod client_io;
 mod connection;
 pub mod control;
 mod drain;
+mod handshake;
 mod listener;
 mod request;
 mod request_id;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::api::ApiTable;
 use crate::config::Config;
+use crate::tls::server::Termination;
 use request::Worker;
 
 /// Stack of a data-plane thread. Plugins run on it, and an interpreter's own guards against
@@ -87,6 +89,7 @@ impl Server {
         table: Arc<ArcSwap<ApiTable>>,
         router: axum::Router,
         control: Handle,
+        termination: Option<Arc<Termination>>,
         stopped: watch::Receiver<bool>,
     ) -> std::io::Result<Running> {
         let mut threads = Vec::new();
@@ -96,6 +99,7 @@ impl Server {
                 table: Arc::clone(&table),
                 router: router.clone(),
                 control: control.clone(),
+                termination: termination.clone(),
             };
             let stopped = stopped.clone();
             let thread = std::thread::Builder::new()

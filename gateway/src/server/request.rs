@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Cache};
-use coprocess_core::Session;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
@@ -18,13 +17,15 @@ use tracing::{debug, warn};
 use super::drain::Drain;
 use super::request_id;
 use crate::admin;
-use crate::api::ApiTable;
+use crate::api::{Api, ApiTable};
 use crate::chain::Flow;
 use crate::config::Config;
 use crate::edge::{self, Policy, Verdict};
 use crate::error::{ErrorFormat, ErrorStyle, METHODS, ProxyError, plain};
 use crate::events::tell_refusal;
 use crate::exchange::{Exchange, Peer};
+use crate::limits::headers::LimitValues;
+use crate::tls::server::Termination;
 use crate::upstream::body::{RequestBody, ResponseBody};
 use crate::upstream::{Upstream, tunnel};
 
@@ -34,6 +35,7 @@ pub(super) struct Seed {
     pub(super) table: Arc<ArcSwap<ApiTable>>,
     pub(super) router: axum::Router,
     pub(super) control: Handle,
+    pub(super) termination: Option<Arc<Termination>>,
 }
 
 /// A data-plane thread's own state.
@@ -41,6 +43,7 @@ pub(super) struct Worker {
     pub(super) config: Arc<Config>,
     pub(super) upstream: Upstream,
     pub(super) drain: Drain,
+    pub(super) termination: Option<Arc<Termination>>,
     /// Remembers the newest table, so that a look at it is not a write to shared memory.
     table: RefCell<Cache<Arc<ArcSwap<ApiTable>>, Arc<ApiTable>>>,
     router: axum::Router,
@@ -65,6 +68,7 @@ impl Worker {
             table,
             router,
             control,
+            termination,
         } = seed;
         let time_limit = Duration::from_secs(config.proxy_default_timeout);
         let upstream = Upstream::new(time_limit, &config.http_server_options.via);
@@ -77,6 +81,7 @@ impl Worker {
             config,
             upstream,
             drain: Drain::default(),
+            termination,
             table: RefCell::new(Cache::new(table)),
             router,
             control,
@@ -111,7 +116,10 @@ impl Worker {
         let begun = self.begin(request, peer, style);
         Box::pin(async move {
             let outcome = match begun {
-                Ok(Begun::Exchange(mut exchange)) => self.process(&mut exchange).await,
+                Ok(Begun::Exchange(mut exchange)) => {
+                    let outcome = self.process(&mut exchange).await;
+                    finish(outcome, &mut exchange)
+                }
                 // Boxed, like everything that most requests do not need.
                 Ok(Begun::Control(request)) => Box::pin(self.hand_over(*request)).await,
                 Ok(Begun::Answered(response)) => Ok(*response),
@@ -159,28 +167,39 @@ impl Worker {
             received: SystemTime::now(),
             error_style,
             policy: self.policy,
-            scheme: "http",
+            scheme: peer.scheme(),
             session: None,
             unsaved: None,
+            limits: None,
             upgrade,
+            version: None,
+            traffic: None,
         })))
     }
 
     async fn process(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
-        let api = Arc::clone(&exchange.api);
-        let outcome = api.request_chain.run(exchange).await;
-        let flow = outcome.inspect_err(|error| tell_refusal(error, exchange))?;
-        let mut response = match flow {
-            Flow::Respond(response) => return Ok(response),
-            Flow::Continue => self.forward(exchange).await?,
-        };
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            for hook in &api.response_hooks {
-                response = Box::pin(hook.run_on_response(exchange, response)).await?;
+        loop {
+            let api = Arc::clone(&exchange.api);
+            let outcome = api.request_chain.run(exchange).await;
+            let flow = outcome.inspect_err(|error| tell_refusal(error, exchange))?;
+            if let Flow::Respond(response) = flow {
+                return Ok(response);
             }
+            if exchange.traffic.is_some() && self.hands_over(exchange)? {
+                continue;
+            }
+            let response = self.forward(exchange).await?;
+            let mut response = respond(&api, exchange, response).await?;
+            add_limits(response.headers_mut(), exchange);
+            return Ok(response);
         }
-        add_limits(response.headers_mut(), exchange.session.as_deref());
-        Ok(response)
+    }
+
+    /// Hands the request over to another API, if its chain has come to that. The API is one
+    /// of the newest table.
+    fn hands_over(&self, exchange: &mut Exchange) -> Result<bool, ProxyError> {
+        let mut table = self.table.borrow_mut();
+        exchange.hand_over(table.load())
     }
 
     async fn forward(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
@@ -188,6 +207,9 @@ impl Worker {
         if let Err(error) = &outcome {
             let api = &*exchange.api;
             warn!(api = api.id, upstream = &*api.target.authority, %error, "Request failed.");
+        }
+        if exchange.traffic.is_some() {
+            exchange.note_outcome(&outcome);
         }
         outcome
     }
@@ -205,6 +227,40 @@ impl Worker {
             .unwrap_or_else(|never| match never {});
         Ok(response.map(ResponseBody::Control))
     }
+}
+
+/// Lets the response pass the steps and hooks of its API.
+async fn respond(
+    api: &Api,
+    exchange: &mut Exchange,
+    mut response: Response<ResponseBody>,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(response);
+    }
+    for step in &api.response_steps {
+        response = step.process(exchange, response).await?;
+    }
+    for hook in &api.response_hooks {
+        response = Box::pin(hook.run_on_response(exchange, response)).await?;
+    }
+    Ok(response)
+}
+
+/// Puts on an answer what steps have noted for it, on an error's too.
+fn finish(
+    outcome: Result<Response<ResponseBody>, ProxyError>,
+    exchange: &mut Exchange,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let Some(traffic) = &mut exchange.traffic else {
+        return outcome;
+    };
+    let mut response = outcome.unwrap_or_else(|error| {
+        debug!(client = %exchange.client.address, %error, "Request refused.");
+        error.into_response(&exchange.error_style)
+    });
+    traffic.finish(&mut response);
+    Ok(response)
 }
 
 /// Makes an answer one that its request can have: a HEAD, a 204 and a 304 have no content,
@@ -233,26 +289,12 @@ fn settle(response: &mut Response<ResponseBody>, is_head: bool, close: bool) {
     }
 }
 
-/// `X-RateLimit-*` on what came from an upstream: the session's quota, zeros without one.
-fn add_limits(headers: &mut HeaderMap, session: Option<&Session>) {
-    static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-    static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-    static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-    let values = session.map_or([0; 3], |session| {
-        [
-            session.quota_max,
-            session.quota_remaining,
-            session.quota_renews,
-        ]
-    });
-    for (name, value) in [&LIMIT, &REMAINING, &RESET].into_iter().zip(values) {
-        let value = if value == 0 {
-            HeaderValue::from_static("0")
-        } else {
-            value.into()
-        };
-        headers.insert(name.clone(), value);
-    }
+/// `X-RateLimit-*` on what came from an upstream: what a limit has said, or the session's
+/// quota; zeros without one.
+fn add_limits(headers: &mut HeaderMap, exchange: &Exchange) {
+    let of_session = || exchange.session.as_deref().map(LimitValues::from);
+    let values = exchange.limits.or_else(of_session);
+    values.unwrap_or_default().put(headers);
 }
 
 /// The answer to an `OPTIONS` that is for the gateway itself.

@@ -1,6 +1,8 @@
 //! What a session is stored under: its id, or a hash of it.
 
-use aws_lc_rs::digest;
+use std::borrow::Cow;
+
+use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
@@ -37,6 +39,8 @@ const LONG_ID: &str = "sha256:";
 /// What is in an id of the newer form.
 #[derive(Deserialize)]
 struct Token {
+    #[serde(default)]
+    org: String,
     h: String,
 }
 
@@ -129,21 +133,47 @@ impl KeyNames {
         }
     }
 
+    /// The id of a key that was given this name: the same, whether or not the name has the
+    /// organisation before it.
+    pub fn of_named_key(&self, org_id: &str, name: &str) -> String {
+        self.generate(org_id, name.strip_prefix(org_id).unwrap_or(name))
+    }
+
+    /// The ids that a session may have whose caller sent `key`, in the order in which they
+    /// count: a name is one of the organisation's before it is an id.
+    pub fn ids_of_key<'k>(&self, org_id: &str, key: &'k str) -> [Option<Cow<'k, str>>; 2] {
+        let is_whole = match self.function {
+            None => key.starts_with(org_id),
+            Some(_) => token_of(key).is_some_and(|token| token.org == org_id),
+        };
+        let named = (!is_whole).then(|| Cow::Owned(self.of_named_key(org_id, key)));
+        [named, Some(Cow::Borrowed(key))]
+    }
+
     /// An id of the newer form says itself how it is hashed, so that ids made before a
     /// change of the configuration are still found.
     fn function_of(&self, id: &str) -> HashFunction {
-        let own = || {
-            let json = STANDARD.decode(id).ok()?;
-            HashFunction::named(&serde_json::from_slice::<Token>(&json).ok()?.h)
-        };
-        // All of them begin like this: it is `{"` in base64.
-        let own = id.starts_with("ey").then(own).flatten();
+        let own = token_of(id).and_then(|token| HashFunction::named(&token.h));
         own.or(self.function).unwrap_or_default()
     }
 }
 
+/// What is in an id of the newer form.
+fn token_of(id: &str) -> Option<Token> {
+    // All of them begin like this: it is `{"` in base64.
+    let json = id.starts_with("ey").then(|| STANDARD.decode(id).ok())??;
+    serde_json::from_slice(&json).ok()
+}
+
 fn is_too_long(id: &str) -> bool {
     keys::SESSION.len() + id.len() > MAX_KEY
+}
+
+/// A new name of a key: 128 bits that nobody can guess, in lower-case hex.
+pub fn new_name() -> String {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).expect("the system has random numbers");
+    hex(&bytes)
 }
 
 /// MD5 in lower-case hex: the id of an extracted value, not a secret.
@@ -151,8 +181,8 @@ pub fn md5_hex(bytes: &[u8]) -> String {
     hex(&Md5::digest(bytes))
 }
 
-/// By table, because an id is made for every request that has an extractor.
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex. By table, because an id is made for every request that has an extractor.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
     let digits = bytes
@@ -233,6 +263,32 @@ mod tests {
             STANDARD.decode(newer).unwrap(),
             br#"{"org":"org","id":"x","h":"murmur64"}"#
         );
+    }
+
+    #[test]
+    fn a_key_is_a_name_in_its_organisation_before_it_is_an_id() {
+        let ids = |function, org: &str, key: &str| {
+            let names = KeyNames {
+                hashed: false,
+                function,
+            };
+            let ids = names.ids_of_key(org, key);
+            let ids: Vec<_> = ids.into_iter().flatten().map(String::from).collect();
+            ids
+        };
+        assert_eq!(ids(None, "org", "mine"), ["orgmine", "mine"]);
+        assert_eq!(ids(None, "org", "orgmine"), ["orgmine"]);
+        assert_eq!(ids(None, "", "mine"), ["mine"]);
+        let function = Some(HashFunction::Sha256);
+        let named = ids(function, "org", "mine");
+        assert_eq!(
+            STANDARD.decode(&named[0]).unwrap(),
+            br#"{"org":"org","id":"mine","h":"sha256"}"#
+        );
+        assert_eq!(named[1], "mine");
+        assert_eq!(ids(function, "org", &named[0]), [named[0].clone()]);
+        assert_eq!(ids(function, "other", &named[0]).len(), 2);
+        assert_eq!(ids(function, "org", "orgmine")[0], named[0]);
     }
 
     #[test]

@@ -7,7 +7,9 @@
 
 pub mod key;
 pub mod lifetime;
+pub mod owner;
 pub mod record;
+mod rights;
 mod writer;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
+use crate::policy;
 use crate::storage::{Store, StoreError, keys};
 use key::KeyNames;
 use lifetime::Lifetime;
@@ -93,6 +96,8 @@ pub struct Kept {
     written: Option<Instant>,
     /// When it ends in the store, where this process knows.
     ends: Option<Instant>,
+    /// What its policies have made of it.
+    pub(crate) applied: policy::Memory,
 }
 
 /// A session could not be had.
@@ -248,6 +253,7 @@ impl Sessions {
                     seen: now,
                     written: None,
                     ends: None,
+                    applied: policy::Memory::default(),
                 }
             }
         };
@@ -260,15 +266,18 @@ impl Sessions {
     /// The document of this name as it is in the store, after everything that this process
     /// has still to save.
     pub async fn document(&self, name: &str) -> Result<Option<Record>, SessionError> {
-        self.flush().await?;
-        match self.store.get(name).await? {
-            Some(json) => {
-                let mut record = Record::parse(&json)?;
-                record.set_fingerprint(None);
-                Ok(Some(record))
-            }
-            None => Ok(None),
+        let mut record = self.stored(name).await?;
+        if let Some(record) = &mut record {
+            record.set_fingerprint(None);
         }
+        Ok(record)
+    }
+
+    /// The same, with what it has for the gateway alone.
+    pub async fn stored(&self, name: &str) -> Result<Option<Record>, SessionError> {
+        self.flush().await?;
+        let json = self.store.get(name).await?;
+        Ok(json.map(|json| Record::parse(&json)).transpose()?)
     }
 
     /// What follows the common prefix in the names of all sessions that begin with `filter`,
@@ -288,6 +297,35 @@ impl Sessions {
     pub async fn delete(&self, name: String) -> Result<bool, SessionError> {
         let (reply, outcome) = oneshot::channel();
         self.command(Command::Delete { name, reply }).await?;
+        Ok(outcome.await.map_err(|_| stopped())??)
+    }
+
+    /// Stores a document under this name, in the place of what is there. `id` is the id of
+    /// the session, where it is known. When it returns `Ok`, the document is in the store,
+    /// and what requests have still to save of its predecessor is not saved any more.
+    pub async fn put(
+        &self,
+        name: String,
+        id: Option<&str>,
+        record: &Record,
+        ttl: Option<Duration>,
+    ) -> Result<(), SessionError> {
+        let mut record = record.clone();
+        if let Some(id) = id {
+            record.set_fingerprint(self.names.fingerprint(id));
+        }
+        if self.names.hashed {
+            record.forget_token();
+        }
+        let (reply, outcome) = oneshot::channel();
+        let json = record.to_json().into();
+        self.command(Command::Put {
+            name,
+            json,
+            ttl,
+            reply,
+        })
+        .await?;
         Ok(outcome.await.map_err(|_| stopped())??)
     }
 
@@ -336,6 +374,7 @@ impl Sessions {
             written: Some(now),
             // A time too far away to be written down is no end.
             ends: ttl.and_then(|ttl| now.checked_add(ttl)),
+            applied: policy::Memory::default(),
         };
         Ok(Some(Unsaved {
             name: self.names.of_id(id),

@@ -3,11 +3,11 @@
 //! The document is kept as JSON and not as a struct: what this gateway does not know, in the
 //! document and in its parts, must survive being written back. Zero values are left out.
 
-use coprocess_core::{
-    AccessDefinition, AccessSpec, BasicAuthData, JwtData, Monitor, Session, StringMap,
-};
+use coprocess_core::{BasicAuthData, JwtData, Monitor, Session, StringMap};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+use super::rights::{access, apply_rights};
 
 /// The entry of the metadata that names the key which a session belongs to.
 pub const TOKEN: &str = "token";
@@ -27,8 +27,8 @@ pub struct Record(Map<String, Value>);
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("stored session is not readable: {place}: {reason}")]
 pub struct Unreadable {
-    place: String,
-    reason: String,
+    pub(super) place: String,
+    pub(super) reason: String,
 }
 
 // === impl Record ===
@@ -47,6 +47,11 @@ impl Record {
     }
 
     /// The document.
+    pub fn document(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// The same as a value.
     pub fn into_value(self) -> Value {
         Value::Object(self.0)
     }
@@ -110,6 +115,45 @@ impl Record {
         }
     }
 
+    /// A value of the document.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// Sets a value of the document.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// Puts entries into the metadata, as the values that they are.
+    pub fn add_metadata(&mut self, entries: &Map<String, Value>) {
+        let mut metadata = get::<Map<String, Value>>(&self.0, "meta_data").unwrap_or_default();
+        metadata.extend(entries.clone());
+        let metadata = (!metadata.is_empty()).then_some(Value::Object(metadata));
+        put_value(&mut self.0, "meta_data", metadata);
+    }
+
+    /// Says how a quota stands: that of an API alone, or the session's own. How many requests
+    /// were made, and when the counter begins anew; nothing where there is no counter.
+    pub fn show_quota(&mut self, api_id: Option<&str>, stands: Option<(i64, i64)>) {
+        let map = match api_id {
+            None => Some(&mut self.0),
+            Some(id) => self.0.get_mut("access_rights").and_then(|rights| {
+                let limit = rights.get_mut(id)?.get_mut("limit")?;
+                limit.as_object_mut()
+            }),
+        };
+        let Some(map) = map else { return };
+        let max = get::<i64>(map, "quota_max").unwrap_or_default();
+        if max > 0 {
+            let (used, renews) = stands.unwrap_or_default();
+            put(map, "quota_remaining", &max.saturating_sub(used).max(0));
+            if stands.is_some() {
+                put(map, "quota_renews", &renews);
+            }
+        }
+    }
+
     /// Whose session it is, where that was written down.
     pub fn fingerprint(&self) -> Option<&str> {
         self.0.get(FINGERPRINT).and_then(Value::as_str)
@@ -129,6 +173,12 @@ impl Record {
         if metadata.is_empty() {
             self.0.remove("meta_data");
         }
+    }
+}
+
+impl From<Map<String, Value>> for Record {
+    fn from(document: Map<String, Value>) -> Self {
+        Self(document)
     }
 }
 
@@ -178,7 +228,7 @@ plain_fields! {
 }
 
 /// What a field writes into the document; nothing for its zero value.
-trait Field {
+pub(super) trait Field {
     fn json(&self) -> Option<Value>;
 }
 
@@ -227,7 +277,7 @@ impl Field for StringMap {
     }
 }
 
-fn get<T: DeserializeOwned + Default>(
+pub(super) fn get<T: DeserializeOwned + Default>(
     map: &Map<String, Value>,
     name: &str,
 ) -> Result<T, Unreadable> {
@@ -237,11 +287,11 @@ fn get<T: DeserializeOwned + Default>(
     }
 }
 
-fn put(map: &mut Map<String, Value>, name: &str, field: &impl Field) {
+pub(super) fn put(map: &mut Map<String, Value>, name: &str, field: &impl Field) {
     put_value(map, name, field.json());
 }
 
-fn put_value(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
+pub(super) fn put_value(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
     match value {
         Some(value) => drop(map.insert(name.to_owned(), value)),
         None => drop(map.remove(name)),
@@ -249,7 +299,7 @@ fn put_value(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
 }
 
 /// Sets fields of an object in the document and keeps its others; an empty one is left out.
-fn put_group<const N: usize>(
+pub(super) fn put_group<const N: usize>(
     map: &mut Map<String, Value>,
     name: &str,
     fields: [(&str, Option<Value>); N],
@@ -265,7 +315,7 @@ fn put_group<const N: usize>(
     );
 }
 
-fn unreadable(place: &str, error: &serde_json::Error) -> Unreadable {
+pub(super) fn unreadable(place: &str, error: &serde_json::Error) -> Unreadable {
     let (place, reason) = (place.to_owned(), error.to_string());
     Unreadable { place, reason }
 }
@@ -293,59 +343,6 @@ fn monitor(map: &Map<String, Value>) -> Result<Option<Monitor>, Unreadable> {
     Ok((data != Monitor::default()).then_some(data))
 }
 
-fn access(right: &Value) -> Result<AccessDefinition, Unreadable> {
-    let map = object(right, "access_rights")?;
-    let mut allowed_urls = Vec::new();
-    for url in &get::<Vec<Value>>(map, "allowed_urls")? {
-        let url = object(url, "allowed_urls")?;
-        let methods = get(url, "methods")?;
-        let url = get(url, "url")?;
-        allowed_urls.push(AccessSpec { url, methods });
-    }
-    Ok(AccessDefinition {
-        api_name: get(map, "api_name")?,
-        api_id: get(map, "api_id")?,
-        versions: get(map, "versions")?,
-        allowed_urls,
-    })
-}
-
-fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>, Unreadable> {
-    value.as_object().ok_or_else(|| Unreadable {
-        place: place.to_owned(),
-        reason: "an entry is not an object".into(),
-    })
-}
-
-fn apply_rights(map: &mut Map<String, Value>, session: &Session) {
-    let mut before = get::<Map<String, Value>>(map, "access_rights").unwrap_or_default();
-    let mut rights = Map::new();
-    for (id, right) in &session.access_rights {
-        let mut entry = match before.remove(id) {
-            Some(entry) if access(&entry).is_ok_and(|shown| shown == *right) => {
-                rights.insert(id.clone(), entry);
-                continue;
-            }
-            Some(Value::Object(entry)) => entry,
-            _ => Map::new(),
-        };
-        put(&mut entry, "api_name", &right.api_name);
-        put(&mut entry, "api_id", &right.api_id);
-        put(&mut entry, "versions", &right.versions);
-        let urls = right.allowed_urls.iter().map(|spec| {
-            let mut url = Map::new();
-            put(&mut url, "url", &spec.url);
-            put(&mut url, "methods", &spec.methods);
-            Value::Object(url)
-        });
-        let urls = (!right.allowed_urls.is_empty()).then(|| urls.collect());
-        put_value(&mut entry, "allowed_urls", urls);
-        rights.insert(id.clone(), Value::Object(entry));
-    }
-    let rights = (!rights.is_empty()).then_some(Value::Object(rights));
-    put_value(map, "access_rights", rights);
-}
-
 /// Text that is still what a plugin was shown keeps the value behind it.
 fn apply_metadata(map: &mut Map<String, Value>, metadata: &StringMap) {
     let mut before = get::<Map<String, Value>>(map, "meta_data").unwrap_or_default();
@@ -365,7 +362,8 @@ fn shown((key, value): (&String, &Value)) -> (String, String) {
     (key.clone(), text_of(value))
 }
 
-fn text_of(value: &Value) -> String {
+/// A value of the metadata as plugins see it.
+pub(crate) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),

@@ -34,6 +34,13 @@ pub(super) enum Command {
         name: String,
         reply: oneshot::Sender<Result<bool, StoreError>>,
     },
+    /// Put a document in the place of what is there, and say when that is done.
+    Put {
+        name: String,
+        json: Bytes,
+        ttl: Option<Duration>,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
     /// Say when everything before has been carried out.
     Flush(oneshot::Sender<()>),
 }
@@ -93,6 +100,15 @@ impl Writer {
                         // Nobody waiting any more is no reason not to delete.
                         let _ = reply.send(self.delete(name).await);
                     }
+                    Command::Put {
+                        name,
+                        json,
+                        ttl,
+                        reply,
+                    } => {
+                        self.save(std::mem::take(&mut saves)).await;
+                        let _ = reply.send(self.put(name, json, ttl).await);
+                    }
                     Command::Flush(reply) => {
                         self.save(std::mem::take(&mut saves)).await;
                         let _ = reply.send(());
@@ -140,6 +156,20 @@ impl Writer {
         self.forget(&name);
         let outcome = self.store.delete(&name).await;
         // Requests may have found it while the store was at it.
+        self.forget(&name);
+        outcome
+    }
+
+    /// What requests have made of the session that was there before must not take the new
+    /// one's place.
+    async fn put(
+        &self,
+        name: String,
+        json: Bytes,
+        ttl: Option<Duration>,
+    ) -> Result<(), StoreError> {
+        self.forget(&name);
+        let outcome = self.store.set(&name, json, ttl).await;
         self.forget(&name);
         outcome
     }

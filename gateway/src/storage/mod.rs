@@ -6,6 +6,7 @@
 
 pub mod blocking;
 mod clock;
+pub mod counters;
 mod embedded;
 mod memory;
 mod redis;
@@ -34,6 +35,10 @@ pub mod keys {
     pub const PLUGIN_DATA: &str = "coprocess-data:";
     /// Sessions, by key or by its hash.
     pub const SESSION: &str = "apikey-";
+    /// Sessions of organisations, by their id.
+    pub const ORGANISATION: &str = "orgkey.";
+    /// Quotas, by key or by its hash.
+    pub const QUOTA: &str = "quota-";
     /// What a web hook has sent a moment ago, by checksum.
     pub const WEBHOOK: &str = "webhook.cache.";
 }
@@ -99,9 +104,24 @@ pub trait Store: Send + Sync + 'static {
         done(Ok(()))
     }
 
+    /// Tells all gateways that share the store to reload. One that nobody else shares has
+    /// nobody to tell.
+    fn tell_reload(&self) -> StoreFuture<'_, ()> {
+        done(Ok(()))
+    }
+
+    /// Calls `reload` whenever a gateway that shares the store tells to, and when such a
+    /// call may have been missed.
+    fn on_reload(&self, _reload: Box<dyn Fn() + Send + Sync>) {}
+
     /// Whether the store works, as far as is known without asking it.
     fn health(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Counters that all gateways share which use this store, where it has some.
+    fn counters(&self) -> Option<&dyn counters::Counters> {
+        None
     }
 }
 

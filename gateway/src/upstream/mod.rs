@@ -1,6 +1,7 @@
 //! Towards the origin: forwards a request and brings the response back.
 
 pub mod body;
+pub mod http2;
 pub mod pool;
 pub mod target;
 pub(crate) mod tunnel;
@@ -20,7 +21,7 @@ use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use crate::timer;
 use body::{RequestBody, ResponseBody, StreamState};
-use pool::{Kept, Lease, Pool, Sender, Taken};
+use pool::{Kept, Lease, Opened, Pool, Sender, Taken};
 use target::Target;
 
 /// What upstreams are told when the client does not say who it is. The product name is the
@@ -58,12 +59,15 @@ impl Upstream {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let state = exchange.body.stream_state();
-        let api = Arc::clone(&exchange.api);
+        let target = target_of(exchange)?;
         let upgrade = exchange.upgrade.take();
-        let request = self.prepare(exchange, upgrade.is_some())?;
-        let kept = self.pool.of(&api.target);
-        let mut sending = pin!(send(&kept, &api.target, request, upgrade.is_some()));
-        let outcome = self.within_limit(&mut sending, state.as_deref()).await;
+        let request = self.prepare(exchange, &target, upgrade.is_some())?;
+        let kept = self.pool.of(&target);
+        let mut sending = pin!(send(&kept, &target, request, upgrade.is_some()));
+        let own = exchange.traffic.as_ref();
+        let limit = own.and_then(|traffic| traffic.time_limit);
+        let limit = limit.unwrap_or(self.time_limit);
+        let outcome = within_limit(limit, &mut sending, state.as_deref()).await;
         if let Some(fault) = state.and_then(|state| state.fault.take()) {
             return Err(ProxyError::DownstreamBody(fault));
         }
@@ -71,33 +75,16 @@ impl Upstream {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return tunnel::establish(response, upgrade);
         }
-        finish(response, Lease::new(sender, Rc::clone(&kept)))
-    }
-
-    /// The limit is on the upstream, so it starts anew while the client is still sending.
-    async fn within_limit<T>(
-        &self,
-        // By reference: a future that is handed over is held twice.
-        sending: &mut Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
-        state: Option<&StreamState>,
-    ) -> Result<T, ProxyError> {
-        loop {
-            match timer::within(self.time_limit, &mut *sending).await {
-                Ok(outcome) => return outcome,
-                Err(_) => {
-                    // An upload that has ended since counts too: the upstream has the whole
-                    // limit from there.
-                    if !state.is_some_and(|state| state.progressed.take()) {
-                        return Err(ProxyError::UpstreamTimeout);
-                    }
-                }
-            }
-        }
+        finish(
+            response,
+            sender.map(|sender| Lease::new(sender, Rc::clone(&kept))),
+        )
     }
 
     fn prepare(
         &self,
         exchange: &mut Exchange,
+        target: &Target,
         upgrade: bool,
     ) -> Result<Request<RequestBody>, ProxyError> {
         let api = &exchange.api;
@@ -106,8 +93,7 @@ impl Upstream {
         } else {
             0
         };
-        let uri = api
-            .target
+        let uri = target
             .join(&exchange.head.uri, strip)
             .map_err(|error| ProxyError::Internal(error.to_string()))?;
         if strip > 0 {
@@ -115,8 +101,8 @@ impl Upstream {
             // dot segment, but without `/app` it has.
             edge::target::check(&uri, exchange.policy).map_err(ProxyError::Malformed)?;
         }
-        // A response hook is shown the request, so then it stays here and a copy goes out.
-        let mut headers = if api.response_hooks.is_empty() {
+        // Response hooks and steps are shown the request, so then it stays here and a copy goes out.
+        let mut headers = if api.response_hooks.is_empty() && api.response_steps.is_empty() {
             std::mem::take(&mut exchange.head.headers)
         } else {
             exchange.head.headers.clone()
@@ -126,9 +112,12 @@ impl Upstream {
             tunnel::ask(&mut headers);
         }
         if !api.preserve_host_header || !headers.contains_key(header::HOST) {
-            headers.insert(header::HOST, api.target.host_header.clone());
+            headers.insert(header::HOST, target.host_header.clone());
         }
         append_forwarded_for(&mut headers, exchange);
+        if exchange.client.tls.is_some() {
+            headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        }
         if let Some(via) = &self.via {
             headers.append(header::VIA, via.clone());
         }
@@ -152,15 +141,60 @@ impl Upstream {
     }
 }
 
+/// The limit is on the upstream, so it starts anew while the client is still sending.
+async fn within_limit<T>(
+    time_limit: Duration,
+    // By reference: a future that is handed over is held twice.
+    sending: &mut Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
+    state: Option<&StreamState>,
+) -> Result<T, ProxyError> {
+    loop {
+        match timer::within(time_limit, &mut *sending).await {
+            Ok(outcome) => return outcome,
+            Err(_) => {
+                // An upload that has ended since counts too: the upstream has the whole
+                // limit from there.
+                if !state.is_some_and(|state| state.progressed.take()) {
+                    return Err(ProxyError::UpstreamTimeout);
+                }
+            }
+        }
+    }
+}
+
+/// Where the request goes: mostly to its API's upstream.
+fn target_of(exchange: &Exchange) -> Result<Arc<Target>, ProxyError> {
+    let other = exchange.traffic.as_ref();
+    match other.and_then(|traffic| traffic.target.as_ref()) {
+        None => Ok(Arc::clone(&exchange.api.target)),
+        Some(other) => {
+            let secured = exchange.api.tls.secured(Arc::clone(other));
+            secured.map_err(|error| ProxyError::Upstream(error.to_string()))
+        }
+    }
+}
+
 /// Sends on a kept connection, or on a new one. A kept connection may be closed by the
 /// other side while the request is on its way: then the request is sent once more, if it
 /// was given back untouched or if doing it twice does no harm (RFC 9110, 9.2.2).
+///
+/// What is returned beside the response is the connection, if it is for one request only.
 async fn send(
     kept: &Kept,
     target: &Target,
     mut request: Request<RequestBody>,
     upgrade: bool,
-) -> Result<(Response<Incoming>, Sender), ProxyError> {
+) -> Result<(Response<Incoming>, Option<Sender>), ProxyError> {
+    if target.may_be_http2() && !upgrade && !kept.chose_http1() {
+        // Boxed, like everything that most requests do not need.
+        match Box::pin(http2::send(kept, target, request)).await? {
+            http2::Sent::Answered(response) => return Ok((response, None)),
+            http2::Sent::ChoseHttp1(unsent, Some(sender)) => {
+                return send_first(sender, *unsent).await;
+            }
+            http2::Sent::ChoseHttp1(unsent, None) => request = *unsent,
+        }
+    }
     while !upgrade
         && let Some(Taken {
             mut sender,
@@ -169,7 +203,7 @@ async fn send(
     {
         let spare = doubtful.then(|| spare_copy(&request)).flatten();
         match sender.try_send_request(request).await {
-            Ok(response) => return Ok((response, sender)),
+            Ok(response) => return Ok((response, Some(sender))),
             Err(mut error) => {
                 kept.doubt();
                 match (error.take_message(), spare) {
@@ -186,18 +220,46 @@ async fn send(
     }
     // Boxed, like everything that most requests do not need.
     Box::pin(async move {
-        let mut sender = pool::connect(target, upgrade).await?;
-        match sender.send_request(request).await {
-            Ok(response) => Ok((response, sender)),
-            Err(error) => Err(classify(&error)),
+        match pool::connect(target, upgrade).await? {
+            Opened::Http1(sender) => send_first(sender, request).await,
+            // It offers HTTP/2 since lately, or the request is for a WebSocket.
+            Opened::Http2(_) if upgrade => Err(http2::no_upgrade()),
+            Opened::Http2(sender) => send_shared(kept, target, sender, request).await,
         }
     })
     .await
 }
 
+/// Sends the first request of a connection.
+async fn send_first(
+    mut sender: Sender,
+    request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Option<Sender>), ProxyError> {
+    match sender.send_request(request).await {
+        Ok(response) => Ok((response, Some(sender))),
+        Err(error) => Err(classify(&error)),
+    }
+}
+
+/// Sends on a connection that became HTTP/2 unexpectedly, and keeps it for others.
+async fn send_shared(
+    kept: &Kept,
+    target: &Target,
+    sender: http2::Sender,
+    request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Option<Sender>), ProxyError> {
+    kept.shared.get_or_init(Box::default).put(sender);
+    match http2::send(kept, target, request).await? {
+        http2::Sent::Answered(response) => Ok((response, None)),
+        http2::Sent::ChoseHttp1(..) => Err(ProxyError::Upstream(
+            "upstream changes its protocol with each connection".into(),
+        )),
+    }
+}
+
 fn finish(
     response: Response<Incoming>,
-    lease: Lease,
+    lease: Option<Lease>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let (mut head, body) = response.into_parts();
     settle_framing(&mut head.headers)?;
@@ -205,10 +267,12 @@ fn finish(
     // The client's version is the client's connection's business.
     head.version = Version::HTTP_11;
     let body = if body.is_end_stream() {
-        lease.give_back();
+        if let Some(lease) = lease {
+            lease.give_back();
+        }
         ResponseBody::Upstream(body, None)
     } else {
-        ResponseBody::Upstream(body, Some(lease))
+        ResponseBody::Upstream(body, lease)
     };
     Ok(Response::from_parts(head, body))
 }
@@ -257,6 +321,7 @@ fn spare_copy(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>
         let mut copy = Request::new(RequestBody::Whole(bytes::Bytes::new()));
         *copy.method_mut() = request.method().clone();
         *copy.uri_mut() = request.uri().clone();
+        *copy.version_mut() = request.version();
         *copy.headers_mut() = request.headers().clone();
         Box::new(copy)
     })

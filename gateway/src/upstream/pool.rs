@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use rustc_hash::FxBuildHasher;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::body::RequestBody;
-use super::target::Target;
+use super::http2::{self, Shared};
+use super::target::{Target, Way};
 use crate::error::ProxyError;
 use crate::gather::GatheringIo;
+use crate::tls::client::chose_http2;
 
 /// How long an unused connection is kept.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
@@ -53,6 +56,9 @@ pub struct Kept {
     idle: RefCell<Vec<Idle>>,
     /// Requests answered since a kept connection last turned out to be closed.
     reliable: Cell<u32>,
+    /// The connection of an upstream that speaks HTTP/2, which all its requests share. Boxed
+    /// and made when it is needed, as most upstreams do not.
+    pub(super) shared: std::cell::OnceCell<Box<Shared>>,
 }
 
 struct Idle {
@@ -68,6 +74,14 @@ pub struct Taken {
     pub doubtful: bool,
 }
 
+/// A connection that was just opened.
+pub enum Opened {
+    /// For one request at a time.
+    Http1(Sender),
+    /// For many.
+    Http2(http2::Sender),
+}
+
 /// A connection in use, and where it goes back to.
 pub struct Lease {
     sender: Sender,
@@ -80,11 +94,11 @@ impl Pool {
     /// What is kept for `target`.
     pub fn of(&self, target: &Target) -> Rc<Kept> {
         let mut upstreams = self.upstreams.borrow_mut();
-        if let Some(kept) = upstreams.get(&*target.authority) {
+        if let Some(kept) = upstreams.get(&*target.pool_key) {
             return Rc::clone(kept);
         }
         let kept = Rc::<Kept>::default();
-        upstreams.insert(Arc::clone(&target.authority), Rc::clone(&kept));
+        upstreams.insert(Arc::clone(&target.pool_key), Rc::clone(&kept));
         kept
     }
 
@@ -95,7 +109,11 @@ impl Pool {
             idle.retain(|connection| {
                 connection.since.elapsed() < IDLE_LIMIT && !connection.sender.is_closed()
             });
-            !idle.is_empty() || Rc::strong_count(kept) > 1
+            let shares = kept
+                .shared
+                .get()
+                .is_some_and(|shared| shared.sweep(IDLE_LIMIT));
+            !idle.is_empty() || shares || Rc::strong_count(kept) > 1
         });
     }
 }
@@ -120,6 +138,11 @@ impl Kept {
     /// Notes that a kept connection turned out to be closed.
     pub fn doubt(&self) {
         self.reliable.set(0);
+    }
+
+    /// Whether it was asked for HTTP/2 and chose HTTP/1.1.
+    pub fn chose_http1(&self) -> bool {
+        self.shared.get().is_some_and(|shared| shared.chose_http1())
     }
 
     fn give_back(&self, sender: Sender) {
@@ -149,10 +172,37 @@ impl Lease {
 }
 
 /// Opens a connection. `upgradable` ones can be turned into a tunnel and are not pooled.
-pub async fn connect(target: &Target, upgradable: bool) -> Result<Sender, ProxyError> {
+pub async fn connect(target: &Target, upgradable: bool) -> Result<Opened, ProxyError> {
     let stream = open(target).await?;
     // A failure to set the option costs speed, not correctness.
     let _ = stream.set_nodelay(true);
+    let tls = match &target.way {
+        Way::Plain => return start(stream, upgradable).await.map(Opened::Http1),
+        Way::PlainHttp2 => return http2::start(stream).await.map(Opened::Http2),
+        Way::Unsecured => {
+            return Err(ProxyError::Internal(
+                "TLS is not set up for this target".into(),
+            ));
+        }
+        Way::Tls(tls) => tls,
+    };
+    let opening = tokio::time::timeout(CONNECT_LIMIT, tls.open(stream, !upgradable)).await;
+    let failed =
+        |reason: String| ProxyError::Upstream(format!("TLS with {}: {reason}", target.authority));
+    match opening {
+        Ok(Ok(stream)) if chose_http2(&stream) => http2::start(stream).await.map(Opened::Http2),
+        Ok(Ok(stream)) => start(stream, upgradable).await.map(Opened::Http1),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed(format!(
+            "no end of the handshake within {CONNECT_LIMIT:?}"
+        ))),
+    }
+}
+
+async fn start<S>(stream: S, upgradable: bool) -> Result<Sender, ProxyError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (sender, connection) = http1::Builder::new()
         // hyper's limit of 100 header fields stays: a table for more is on the heap, anew for
         // each response.

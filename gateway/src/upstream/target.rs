@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
 
+use crate::tls::client::ClientTls;
+
 /// An upstream.
 #[derive(Debug)]
 pub struct Target {
@@ -12,14 +14,31 @@ pub struct Target {
     pub host: Box<str>,
     /// Port.
     pub port: u16,
-    /// `host:port` as connections are pooled by.
+    /// `host:port`, for people.
     pub authority: Arc<str>,
+    /// How it is spoken to.
+    pub way: Way,
+    /// What connections are pooled by: targets that share it share connections.
+    pub pool_key: Arc<str>,
     /// The `Host` that the upstream sees.
     pub host_header: HeaderValue,
     /// Path to put in front, without a slash at its end; often empty.
     pub path: String,
     /// Query to put in front, if any.
     pub query: Option<String>,
+}
+
+/// How an upstream is spoken to.
+#[derive(Debug)]
+pub enum Way {
+    /// HTTP/1.1 in the clear.
+    Plain,
+    /// HTTP/2 in the clear, without asking first (`h2c://`).
+    PlainHttp2,
+    /// TLS that has still to be set up by [`Target::secure`]: nothing is sent.
+    Unsecured,
+    /// TLS.
+    Tls(Box<ClientTls>),
 }
 
 /// A target URL that cannot be used.
@@ -31,7 +50,7 @@ pub struct TargetError {
 }
 
 impl Target {
-    /// Takes `http://host[:port][/path][?query]` apart.
+    /// Takes `http://host[:port][/path][?query]` apart, or `https`, or `h2c`.
     pub fn parse(url: &str) -> Result<Self, TargetError> {
         let wrong = |reason: &str| TargetError {
             url: url.to_owned(),
@@ -40,11 +59,13 @@ impl Target {
         let uri: Uri = url
             .parse()
             .map_err(|error| wrong(&format!("not a URL: {error}")))?;
-        match uri.scheme_str() {
-            Some("http") => {}
+        let (way, usual_port) = match uri.scheme_str() {
+            Some("http") => (Way::Plain, 80),
+            Some("https") => (Way::Unsecured, 443),
+            Some("h2c") => (Way::PlainHttp2, 80),
             Some(scheme) => {
                 return Err(wrong(&format!(
-                    "scheme `{scheme}` is not implemented, only `http` is"
+                    "scheme `{scheme}` is not implemented, only http, https and h2c are"
                 )));
             }
             None => {
@@ -52,14 +73,23 @@ impl Target {
                     "needs a scheme and a host, like http://host:port/path",
                 ));
             }
-        }
+        };
         let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
         if authority.as_str().contains('@') {
             return Err(wrong("user and password in the URL are not implemented"));
         }
-        let port = authority.port_u16().unwrap_or(80);
+        let port = authority.port_u16().unwrap_or(usual_port);
         let host = authority.host();
+        let pool_key = match way {
+            Way::Plain => format!("{host}:{port}"),
+            _ => format!(
+                "{url_scheme}://{host}:{port}",
+                url_scheme = uri.scheme_str().unwrap_or_default()
+            ),
+        };
         Ok(Self {
+            way,
+            pool_key: pool_key.into(),
             host: host.trim_matches(['[', ']']).into(),
             port,
             authority: format!("{host}:{port}").into(),
@@ -71,6 +101,40 @@ impl Target {
                 .filter(|query| !query.is_empty())
                 .map(str::to_owned),
         })
+    }
+
+    /// Whether [`Target::secure`] has to be called.
+    pub fn wants_tls(&self) -> bool {
+        matches!(self.way, Way::Unsecured)
+    }
+
+    /// The same target, for which TLS has still to be set up.
+    pub fn copy_unsecured(&self) -> Self {
+        Self {
+            host: self.host.clone(),
+            port: self.port,
+            authority: Arc::clone(&self.authority),
+            way: Way::Unsecured,
+            pool_key: Arc::clone(&self.pool_key),
+            host_header: self.host_header.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
+        }
+    }
+
+    /// Sets up TLS for an `https` target.
+    pub fn secure(&mut self, tls: ClientTls) {
+        self.pool_key = format!("{} {}", self.pool_key, tls.fingerprint).into();
+        self.way = Way::Tls(Box::new(tls));
+    }
+
+    /// Whether connections to it may speak HTTP/2.
+    pub fn may_be_http2(&self) -> bool {
+        match &self.way {
+            Way::Plain | Way::Unsecured => false,
+            Way::PlainHttp2 => true,
+            Way::Tls(tls) => tls.http2,
+        }
     }
 
     /// The target of an upstream request: `path_and_query` of the request, without the
@@ -134,13 +198,21 @@ mod tests {
         let target = Target::parse("http://[::1]:8080/x").unwrap();
         assert_eq!((&*target.host, target.port), ("::1", 8080));
         assert_eq!(target.host_header, "[::1]:8080");
-        assert_eq!(&*Target::parse("http://name").unwrap().authority, "name:80");
+        for (url, authority, key) in [
+            ("http://name", "name:80", "name:80"),
+            ("https://name", "name:443", "https://name:443"),
+            ("h2c://name", "name:80", "h2c://name:80"),
+        ] {
+            let target = Target::parse(url).unwrap();
+            assert_eq!((&*target.authority, &*target.pool_key), (authority, key));
+            assert_eq!(target.wants_tls(), url.starts_with("https"));
+        }
     }
 
     #[test]
     fn unusable_targets_say_why() {
         for (url, part) in [
-            ("https://u", "`https` is not implemented"),
+            ("ftp://u", "`ftp` is not implemented"),
             ("u:80", "needs a scheme"),
             ("http://", "target_url"),
             ("http://a@b", "user and password"),

@@ -109,7 +109,7 @@ pub(crate) fn a_hit_brings_back_every_field(driver: Driver) {
         let gateway = gateway()
             .fixture("sessions", driver)
             .conf(json!({"local_session_cache": {"disable_cached_session_state": disabled}}))
-            .api(api.post("Show").response("ShowResponse"))
+            .api(api.post_key_auth("Show").response("ShowResponse"))
             .start();
         let show = |request: Request| request.header("X-Show", names_to_show());
         let first = gateway.send(&show(accepted(known("abc"), &every_field())));

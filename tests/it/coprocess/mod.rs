@@ -15,6 +15,7 @@ pub(crate) mod faults;
 pub(crate) mod fired;
 pub(crate) mod framing;
 pub(crate) mod hooks;
+pub(crate) mod limits;
 pub(crate) mod native;
 pub(crate) mod overrides;
 pub(crate) mod plugin_run;
@@ -118,6 +119,19 @@ macro_rules! scenarios {
             sessions_end_with_their_lifetime,
             another_identity_leaves_no_session,
             sessions_survive_the_end_of_the_process,
+        ]);
+        scenarios!($driver, limits: [
+            a_rate_holds_and_a_client_that_knocks_gets_in_again,
+            a_quota_is_told_and_ends_with_its_own_text,
+            limits_of_one_api_are_counted_by_themselves,
+            switches_turn_limits_off,
+            a_pattern_says_who_is_counted_together,
+            the_rate_of_an_api_holds_for_all_its_keys,
+            only_allowed_urls_pass,
+            only_versions_of_the_key_pass,
+            clients_are_told_their_rate_where_that_is_asked_for,
+            gateways_with_one_store_admit_exactly_what_there_is,
+            limits_hold_locally_while_the_store_is_away,
         ]);
         scenarios!($driver, shared_sessions: [
             gateways_share_sessions_and_their_end,

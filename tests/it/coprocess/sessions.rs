@@ -42,7 +42,7 @@ pub(crate) fn stored(gateway: &Gateway, token: &str) -> Option<Value> {
 /// Every field that a plugin can set, as the fixture understands it.
 pub(crate) fn every_field() -> Value {
     json!({
-        "last_check": 1, "allowance": 2.5, "rate": 3, "per": 4.5, "expires": FUTURE,
+        "last_check": 1, "allowance": 2.5, "rate": 300, "per": 4.5, "expires": FUTURE,
         "quota_max": 100, "quota_renews": 7, "quota_remaining": 8, "quota_renewal_rate": 9,
         "access_rights": {"api": {"api_id": "api", "versions": ["Default"]}},
         "oauth_client_id": "client", "oauth_keys": {"a": "b"},
@@ -110,11 +110,14 @@ pub(crate) fn every_field_is_shown_stored_and_listed(driver: Driver) {
         let seen = seen.header("Saw-Session").unwrap();
         assert_shown(&serde_json::from_str(seen).unwrap(), "key-1", "key-1");
     }
+    let mut kept = stored(&setup.gateway, "key-1").unwrap();
+    let renews = kept["quota_renews"].take().as_i64().unwrap();
+    assert!(renews > 1_000_000_000, "{renews}");
     assert_eq!(
-        stored(&setup.gateway, "key-1"),
+        Some(kept),
         Some(json!({
-            "last_check": 1, "allowance": 2.5, "rate": 3, "per": 4.5, "expires": FUTURE,
-            "quota_max": 100, "quota_renews": 7, "quota_remaining": 8, "quota_renewal_rate": 9,
+            "last_check": 1, "allowance": 2.5, "rate": 300, "per": 4.5, "expires": FUTURE,
+            "quota_max": 100, "quota_renews": null, "quota_remaining": 98, "quota_renewal_rate": 9,
             "access_rights": {"api": {"api_id": "api", "versions": ["Default"]}},
             "org_id": "org", "oauth_client_id": "client", "oauth_keys": {"a": "b"},
             "basic_auth_data": {"password": "pw", "hash_type": "bcrypt"},
@@ -178,22 +181,28 @@ pub(crate) fn edits_in_later_hooks_are_not_stored(driver: Driver) {
 
 pub(crate) fn a_quota_goes_on_although_the_session_is_made_anew(driver: Driver) {
     let setup = start(driver, "sessions", checked);
-    let first = json!({"quota_max": 10, "quota_remaining": 4, "quota_renews": FUTURE});
-    assert_eq!(setup.gateway.send(&call("key-1", &first)).status, 200);
-    let anew = json!({"quota_max": 20, "quota_remaining": 20, "alias": "anew"});
-    let response = setup.gateway.send(&call("key-1", &anew));
-    assert_eq!(response.header("X-RateLimit-Limit"), Some("20"));
-    assert_eq!(response.header("X-RateLimit-Remaining"), Some("4"));
+    let made = |max: i64| json!({"quota_max": max, "quota_renewal_rate": 3600, "alias": "made"});
+    let first = setup.gateway.send(&call("key-1", &made(10)));
+    assert_eq!(first.header("X-RateLimit-Remaining"), Some("9"));
+    let anew = setup.gateway.send(&call("key-1", &made(20)));
+    assert_eq!(anew.header("X-RateLimit-Limit"), Some("20"));
+    assert_eq!(anew.header("X-RateLimit-Remaining"), Some("18"));
+    let renews = anew.header("X-RateLimit-Reset").unwrap();
     let session = stored(&setup.gateway, "key-1").unwrap();
-    assert_eq!(session["quota_remaining"], 4);
-    assert_eq!(session["quota_renews"], FUTURE);
-    assert_eq!(session["alias"], "anew");
+    assert_eq!(session["quota_remaining"], 18);
+    assert_eq!(session["quota_renews"].to_string(), renews);
 }
 
 pub(crate) fn a_key_is_deleted_once(driver: Driver) {
     let setup = start(driver, "sessions", checked);
-    let request = call("key/1", &json!({"quota_max": 10, "quota_remaining": 4}));
-    assert_eq!(setup.gateway.send(&request).status, 200);
+    let request = call(
+        "key/1",
+        &json!({"quota_max": 10, "quota_renewal_rate": 3600}),
+    );
+    for left in ["9", "8", "7"] {
+        let response = setup.gateway.send(&request);
+        assert_eq!(response.header("X-RateLimit-Remaining"), Some(left));
+    }
     let delete = || admin(&setup.gateway, "DELETE", "/tyk/keys/key/1");
     let done = delete();
     assert_eq!(
@@ -210,9 +219,8 @@ pub(crate) fn a_key_is_deleted_once(driver: Driver) {
     );
     assert_eq!(stored(&setup.gateway, "key/1"), None);
     // The plugin still accepts the caller; the quota begins anew.
-    let anew = call("key/1", &json!({"quota_max": 10, "quota_remaining": 10}));
-    let response = setup.gateway.send(&anew);
-    assert_eq!(response.header("X-RateLimit-Remaining"), Some("10"));
+    let response = setup.gateway.send(&request);
+    assert_eq!(response.header("X-RateLimit-Remaining"), Some("9"));
 }
 
 pub(crate) fn keys_are_listed_by_their_beginning(driver: Driver) {
@@ -362,7 +370,7 @@ pub(crate) fn sessions_survive_the_end_of_the_process(driver: Driver) {
                 .start()
         };
         let mut first = begin("sessions.redb");
-        let session = json!({"alias": "kept", "quota_max": 9, "quota_remaining": 5});
+        let session = json!({"alias": "kept", "quota_max": 9, "quota_renewal_rate": 3600});
         assert_eq!(first.send(&call("key-1", &session)).status, 200);
         if signal == "KILL" {
             assert!(stored(&first, "key-1").is_some());
@@ -373,8 +381,7 @@ pub(crate) fn sessions_survive_the_end_of_the_process(driver: Driver) {
         let second = begin(file.to_str().unwrap());
         let kept = stored(&second, "key-1").unwrap_or_default();
         assert_eq!(kept["alias"], "kept", "after SIG{signal}");
-        let anew = json!({"quota_max": 9, "quota_remaining": 9});
-        let response = second.send(&call("key-1", &anew));
-        assert_eq!(response.header("X-RateLimit-Remaining"), Some("5"));
+        let response = second.send(&call("key-1", &session));
+        assert_eq!(response.header("X-RateLimit-Remaining"), Some("7"));
     }
 }

@@ -1,0 +1,474 @@
+//! Rates and quotas: how many requests a key, and an API as a whole, may make.
+//!
+//! One gateway counts in a table of its own ([`table`]). Gateways that share a store with
+//! counters count there, in one step for all limits of a request; while that store is away,
+//! each counts for itself. Quotas outlive the process: a task writes down what has changed
+//! ([`Limits::keep`]), so that no request waits for a disk.
+
+pub mod headers;
+pub mod pattern;
+pub mod quota;
+pub mod table;
+pub mod window;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use coprocess_core::{ApiLimit, Session};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tracing::{error, info, warn};
+
+use crate::session::key::{HashFunction, KeyNames};
+use crate::session::record::Record;
+use crate::storage::counters::{Answer, Ask, Refused, SharedQuota, SharedRate};
+use crate::storage::{Store, StoreError, keys};
+use quota::{Kept, QuotaLimit, QuotaState};
+use table::{Count, Found, Outcome, Table, Verdict};
+use window::{Rate, RateState};
+
+/// How often changed quotas are written down. A kill loses at most this much of them, and
+/// what the store has not written yet.
+const WRITE_EVERY: Duration = Duration::from_millis(250);
+
+/// The longest key in the name of a counter; a longer one is named by its hash.
+const LONGEST_KEY: usize = 512;
+
+/// `rate_limit_mode` (an addition): where rates are counted when gateways share a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateMode {
+    /// In the store, exactly, for a round trip per request.
+    #[default]
+    Exact,
+    /// In each gateway by itself. Quotas are still counted in the store.
+    Local,
+}
+
+/// All counters, as one process sees them.
+pub struct Limits {
+    table: Table,
+    start: Instant,
+    store: Arc<dyn Store>,
+    names: KeyNames,
+    mode: RateMode,
+    /// Held while quotas are written down or removed.
+    writing: Mutex<()>,
+    /// The log has said that the shared counters cannot be reached.
+    is_away: AtomicBool,
+}
+
+/// What a request of a session is held to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Demand<'a> {
+    /// The rate of its key.
+    pub rate: Option<Rate>,
+    /// The quota of its key.
+    pub quota: Option<QuotaLimit>,
+    /// Whose counters they are, beside the key's.
+    pub scope: &'a str,
+}
+
+/// Whose requests are counted together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key<'a> {
+    /// Those of a session.
+    Session(&'a str),
+    /// Those for which a pattern gave the same text.
+    Pattern(String),
+}
+
+/// The rate of a whole API.
+#[derive(Debug, Clone, Copy)]
+pub struct ApiRate<'a> {
+    /// What tells it from other APIs.
+    pub name: &'a str,
+    /// The rate.
+    pub rate: Rate,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Which limit refuses it, if one does.
+    pub refused: Option<Refused>,
+    /// How the key's rate stands, or else the API's.
+    pub rate: Option<RateState>,
+    /// How the quota stands.
+    pub quota: Option<QuotaState>,
+}
+
+/// What the names of rates begin with in the store. The original counts them differently,
+/// under other names.
+const RATE_PREFIX: &str = "coprocess-rate-";
+
+// === impl Demand ===
+
+impl<'a> Demand<'a> {
+    /// What `session` says of requests to an API.
+    pub fn of(session: &'a Session, api_id: &'a str) -> Self {
+        match own_limit(session, api_id) {
+            Some((limit, scope)) => Self {
+                rate: Rate::new(limit.rate, limit.per),
+                quota: QuotaLimit::new(limit.quota_max, limit.quota_renewal_rate),
+                scope,
+            },
+            None => Self {
+                rate: Rate::new(session.rate, session.per),
+                quota: QuotaLimit::new(session.quota_max, session.quota_renewal_rate),
+                scope: "",
+            },
+        }
+    }
+}
+
+/// The limit of a session for one API alone, and what its counters are shared by.
+pub fn own_limit<'a>(session: &'a Session, api_id: &'a str) -> Option<(&'a ApiLimit, &'a str)> {
+    let right = session.access_rights.get(api_id)?;
+    Some((right.limit.as_ref()?, &right.allowance_scope))
+}
+
+// === impl Key ===
+
+impl Key<'_> {
+    /// Its text, and what tells it from other kinds of keys.
+    fn parts(&self) -> (&str, &str) {
+        match self {
+            Self::Session(id) => ("", id),
+            Self::Pattern(text) => ("pattern", text),
+        }
+    }
+}
+
+// === impl Limits ===
+
+impl Limits {
+    /// No request was counted yet.
+    pub fn new(store: Arc<dyn Store>, names: KeyNames, mode: RateMode) -> Arc<Self> {
+        Arc::new(Self {
+            table: Table::default(),
+            start: Instant::now(),
+            store,
+            names,
+            mode,
+            writing: Mutex::new(()),
+            is_away: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether such a request is counted in a store that gateways share.
+    pub fn is_shared(&self, demand: &Demand<'_>, api: Option<ApiRate<'_>>) -> bool {
+        let rates = demand.rate.is_some() || api.is_some();
+        let wanted = demand.quota.is_some() || (rates && self.mode == RateMode::Exact);
+        wanted && self.store.counters().is_some()
+    }
+
+    /// Counts a request in this process if all its limits admit it.
+    pub fn count(&self, demand: &Demand<'_>, key: &Key<'_>, api: Option<ApiRate<'_>>) -> Decision {
+        self.count_here(demand, key, api, self.store.counters().is_none())
+    }
+
+    fn count_here(
+        &self,
+        demand: &Demand<'_>,
+        key: &Key<'_>,
+        api: Option<ApiRate<'_>>,
+        is_kept: bool,
+    ) -> Decision {
+        let now = self.now();
+        let (kind, text) = key.parts();
+        let scope = match kind {
+            "" => Cow::Borrowed(demand.scope),
+            kind => Cow::Owned(format!("{}\u{0}{kind}", demand.scope)),
+        };
+        let own = Count {
+            scope: &scope,
+            key: text,
+            rate: demand.rate,
+            quota: demand.quota,
+        };
+        let mut decision = Decision::default();
+        let is_counted = own.rate.is_some() || own.quota.is_some();
+        if is_counted {
+            let find = || match is_kept {
+                true => self.find(demand.scope, key),
+                false => Found::default(),
+            };
+            decision = decide(self.table.count(&own, now, find), Refused::Rate);
+        }
+        let Some(api) = api.filter(|_| decision.refused.is_none()) else {
+            return decision;
+        };
+        let whole = Count {
+            scope: "\u{0}api",
+            key: api.name,
+            rate: Some(api.rate),
+            quota: None,
+        };
+        let outcome = self.table.count(&whole, now, Found::default);
+        let verdict = decide(outcome, Refused::Api);
+        if verdict.refused.is_some() {
+            if is_counted {
+                self.table.take_back(&own);
+            }
+            return Decision {
+                quota: decision.quota,
+                ..verdict
+            };
+        }
+        decision.rate = decision.rate.or(verdict.rate);
+        decision
+    }
+
+    /// Counts a request where all gateways do; here, where that cannot be reached.
+    pub async fn count_shared(
+        &self,
+        demand: Demand<'_>,
+        key: Key<'_>,
+        api: Option<ApiRate<'_>>,
+    ) -> Decision {
+        let (mut asked, mut asked_api) = (demand, api);
+        let mut before = Decision::default();
+        if self.mode == RateMode::Local {
+            let rates = Demand {
+                quota: None,
+                ..demand
+            };
+            before = self.count_here(&rates, &key, api, false);
+            if before.refused.is_some() || demand.quota.is_none() {
+                return before;
+            }
+            (asked.rate, asked_api) = (None, None);
+        }
+        let decision = match self.store.counters() {
+            Some(counters) => {
+                let ask = self.ask(&asked, &key, asked_api);
+                match counters.count(ask).await {
+                    Ok(answer) => {
+                        self.is_back();
+                        told(&asked, asked_api, answer)
+                    }
+                    Err(error) => {
+                        self.is_gone(&error);
+                        self.count_here(&asked, &key, asked_api, false)
+                    }
+                }
+            }
+            None => self.count_here(&asked, &key, asked_api, true),
+        };
+        Decision {
+            rate: decision.rate.or(before.rate),
+            ..decision
+        }
+    }
+
+    fn is_back(&self) {
+        // Reading first keeps what all threads look at unwritten.
+        if self.is_away.load(Ordering::Relaxed) && self.is_away.swap(false, Ordering::Relaxed) {
+            info!("Limits are shared again.");
+        }
+    }
+
+    fn is_gone(&self, error: &StoreError) {
+        if !self.is_away.swap(true, Ordering::Relaxed) {
+            warn!(%error, "Limits are counted by each gateway alone until storage is back.");
+        }
+    }
+
+    fn ask(&self, demand: &Demand<'_>, key: &Key<'_>, api: Option<ApiRate<'_>>) -> Ask {
+        let quota_name = self.quota_name(demand.scope, key);
+        Ask {
+            // What is in braces decides where a cluster has it: beside the quota.
+            rate: demand.rate.map(|rate| shared(rate, &quota_name)),
+            quota: demand.quota.map(|quota| SharedQuota {
+                name: quota_name,
+                max: quota.max,
+                renewal: quota.renewal,
+            }),
+            api: api.map(|api| shared(api.rate, &format!("api-{}", api.name))),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The name of a quota in the store.
+    fn quota_name(&self, scope: &str, key: &Key<'_>) -> String {
+        let key = match key {
+            Key::Session(id) => self.names.of_id(id)[keys::SESSION.len()..].to_owned(),
+            Key::Pattern(text) => format!("pattern-{}", HashFunction::Sha256.hex(text)),
+        };
+        quota_name(scope, &key)
+    }
+
+    /// A quota as the store has it, for a store that answers at once.
+    fn find(&self, scope: &str, key: &Key<'_>) -> Found {
+        let name = self.quota_name(scope, key);
+        let mut reading = self.store.get(&name);
+        let mut context = Context::from_waker(Waker::noop());
+        let kept = match reading.as_mut().poll(&mut context) {
+            Poll::Ready(Ok(Some(json))) => read(&name, &json),
+            _ => None,
+        };
+        drop(reading);
+        Found {
+            name: name.into(),
+            kept,
+        }
+    }
+}
+
+/// What the shared counters say.
+fn told(demand: &Demand<'_>, api: Option<ApiRate<'_>>, answer: Answer) -> Decision {
+    let of_key = demand.rate.map(|rate| RateState {
+        limit: rate.count,
+        remaining: answer.rate_remaining,
+        reset: answer.rate_reset,
+    });
+    let of_api = api.map(|api| RateState {
+        limit: api.rate.count,
+        remaining: answer.api_remaining,
+        reset: answer.api_reset,
+    });
+    Decision {
+        refused: answer.refused,
+        rate: match answer.refused {
+            Some(Refused::Api) => of_api,
+            _ => of_key.or(of_api),
+        },
+        quota: demand.quota.map(|limit| QuotaState {
+            max: limit.max,
+            remaining: limit.max.saturating_sub(answer.used).max(0),
+            renews: answer.renews,
+        }),
+    }
+}
+
+fn read(name: &str, json: &[u8]) -> Option<Kept> {
+    let kept = serde_json::from_slice(json);
+    kept.inspect_err(|error| error!(name, %error, "Stored quota is not readable; it begins anew."))
+        .ok()
+}
+
+/// Windows of different lengths are counted apart: forgetting what a short one is done with
+/// would let a long one admit too much.
+fn shared(rate: Rate, whose: &str) -> SharedRate {
+    SharedRate {
+        name: format!("{RATE_PREFIX}{{{whose}}}-{}", rate.window),
+        count: rate.count,
+        window: rate.window,
+        width: rate.width(),
+    }
+}
+
+fn decide(outcome: Outcome, rate: Refused) -> Decision {
+    Decision {
+        refused: match outcome.verdict {
+            Verdict::Pass => None,
+            Verdict::RateExceeded => Some(rate),
+            Verdict::QuotaExceeded => Some(Refused::Quota),
+        },
+        rate: outcome.rate,
+        quota: outcome.quota,
+    }
+}
+
+/// The name of a quota. A brace would decide where a cluster has it.
+fn quota_name(scope: &str, key: &str) -> String {
+    let is_plain = |text: &str| text.len() <= LONGEST_KEY && !text.contains(['{', '}']);
+    let hashed = |text: &str| match is_plain(text) {
+        true => text.to_owned(),
+        false => HashFunction::Sha256.hex(text),
+    };
+    let (scope, key) = (hashed(scope), hashed(key));
+    match scope.as_str() {
+        "" => format!("{}{key}", keys::QUOTA),
+        _ => format!("{}{scope}-{key}", keys::QUOTA),
+    }
+}
+
+/// What outlives the process.
+impl Limits {
+    /// Writes down what has changed, again and again. Not where gateways share counters:
+    /// those are in the store already.
+    pub async fn keep(self: Arc<Self>) {
+        while self.store.counters().is_none() {
+            tokio::time::sleep(WRITE_EVERY).await;
+            self.write().await;
+        }
+    }
+
+    /// Writes down what has changed until now.
+    pub async fn write(&self) {
+        let _writing = self.writing.lock().await;
+        let unwritten = self.table.take_unwritten(self.now());
+        let mut failed = None;
+        for quota in unwritten {
+            let json = serde_json::to_vec(&quota.kept).expect("numbers are JSON");
+            let ttl = quota.kept.left.map(Duration::from_micros);
+            let written = self.store.set_soon(&quota.name, json.into(), ttl).await;
+            failed = failed.or(written.err());
+        }
+        if let Some(error) = failed {
+            warn!(%error, "Quotas are not written down.");
+        }
+    }
+
+    /// Has the quotas of a session begin anew: of the one that is stored under `name`, where
+    /// `record` is or was.
+    pub async fn reset(&self, name: &str, record: Option<&Record>) -> Result<(), StoreError> {
+        let names: Vec<_> = quotas(name, record).map(|(name, _)| name).collect();
+        let _writing = self.writing.lock().await;
+        self.table.forget(&names);
+        for name in &names {
+            self.store.delete(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts into the session that is stored under `name` how its quotas stand. What is shown
+    /// survives the end of the process.
+    pub async fn show(&self, name: &str, record: &mut Record) -> Result<(), StoreError> {
+        if self.store.counters().is_none() {
+            self.write().await;
+            self.store.flush().await?;
+        }
+        let names: Vec<_> = quotas(name, Some(record)).collect();
+        for (name, api_id) in names {
+            let stands = match self.store.counters() {
+                Some(counters) => counters.quota(&name).await?,
+                None => {
+                    let json = self.store.get(&name).await?;
+                    let kept = json.and_then(|json| read(&name, &json));
+                    kept.map(|kept| (kept.used, kept.renews))
+                }
+            };
+            record.show_quota(api_id.as_deref(), stands);
+        }
+        Ok(())
+    }
+}
+
+/// The names of a session's quotas, each with the API that it is for; none is for all.
+fn quotas(
+    name: &str,
+    record: Option<&Record>,
+) -> impl Iterator<Item = (String, Option<String>)> + use<> {
+    let session = record
+        .and_then(|record| record.session().ok())
+        .unwrap_or_default();
+    let ids: Vec<_> = session.access_rights.keys().cloned().collect();
+    let key = name.strip_prefix(keys::SESSION).unwrap_or(name).to_owned();
+    let own = std::iter::once((quota_name("", &key), None));
+    own.chain(ids.into_iter().filter_map(move |id| {
+        let (_, scope) = own_limit(&session, &id)?;
+        Some((quota_name(scope, &key), Some(id)))
+    }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The limits of an API without keys. Those of keys are scenarios of plugins.
+
+use std::thread;
+
+use serde_json::json;
+use test_harness::{Definition, Request, Upstream};
+
+use crate::gateway;
+
+#[test]
+fn the_rate_of_an_api_holds_on_all_threads() {
+    let upstream = Upstream::echo();
+    let api = |id: &str| Definition::new(id).upstream(&upstream);
+    let limit = json!({"rate": 50, "per": 3600});
+    let off = json!({"rate": 1, "per": 3600, "disabled": true});
+    let gateway = gateway()
+        .api(api("limited").set("/global_rate_limit", limit.clone()))
+        .api(api("off").set("/global_rate_limit", off))
+        .api(
+            api("switched")
+                .set("/global_rate_limit", limit)
+                .set("/disable_rate_limit", true),
+        )
+        .start();
+    let passed = |path: &'static str| -> usize {
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut client = gateway.connect();
+                        let responses = (0..20).map(|_| client.request(&Request::get(path)));
+                        responses.filter(|one| one.status == 200).count()
+                    })
+                })
+                .collect();
+            clients.into_iter().map(|one| one.join().unwrap()).sum()
+        })
+    };
+    assert_eq!(passed("/limited/"), 50);
+    let refused = gateway.get("/limited/");
+    refused.assert_error(429, "API Rate Limit Exceeded");
+    assert_eq!(refused.header("X-RateLimit-Limit"), None);
+    assert_eq!(passed("/off/"), 80);
+    assert_eq!(passed("/switched/"), 80);
+    let proxied = gateway.get("/off/");
+    assert_eq!(proxied.header("X-RateLimit-Limit"), Some("0"));
+}
+
+#[test]
+fn a_limit_that_makes_no_sense_takes_its_api_out() {
+    let upstream = Upstream::echo();
+    let api = |id: &str| Definition::new(id).upstream(&upstream);
+    let gateway = gateway()
+        .api(api("well"))
+        .api(api("bad").set("/global_rate_limit", json!({"rate": 5, "per": 0})))
+        .start();
+    gateway.wait_for_log_with(&["API `bad`: global_rate_limit.per: 0 is no time"]);
+    assert_eq!(gateway.get("/bad/").status, 404);
+    assert_eq!(gateway.get("/well/").status, 200);
+}
+
+#[test]
+fn settings_that_nobody_knows_are_refused() {
+    for (key, value) in [
+        ("rate_limit_response_headers", "all"),
+        ("rate_limit_mode", "sloppy"),
+    ] {
+        let ended = gateway()
+            .conf(json!({key: value}))
+            .start_expecting_failure();
+        assert!(!ended.status.success(), "{key}");
+        for part in [key, value] {
+            assert!(ended.log.contains(part), "{part}: {}", ended.log);
+        }
+    }
+}
