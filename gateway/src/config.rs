@@ -15,9 +15,11 @@ use crate::json::{self, JsonError};
 use crate::traffic::addresses::Addresses;
 
 mod env;
+mod response_cache;
 mod session;
 mod storage;
 
+pub use response_cache::LocalResponseCache;
 pub use storage::{RedisOptions, StorageOptions, StorageType};
 
 /// What the well-known sample configuration ships as its secret.
@@ -87,6 +89,8 @@ pub struct Config {
     pub global_session_lifetime: i64,
     /// What a process remembers of sessions.
     pub local_session_cache: LocalSessionCache,
+    /// How many responses a process keeps (an addition).
+    pub local_response_cache: LocalResponseCache,
     /// Plugins.
     pub coprocess_options: CoprocessOptions,
     /// Handlers of system events.
@@ -198,6 +202,7 @@ impl Default for Config {
             force_global_session_lifetime: false,
             global_session_lifetime: 0,
             local_session_cache: LocalSessionCache::default(),
+            local_response_cache: LocalResponseCache::default(),
             coprocess_options: CoprocessOptions::default(),
             event_handlers: EventHandlers::default(),
             storage: StorageOptions::default(),

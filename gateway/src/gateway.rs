@@ -14,6 +14,7 @@ use crate::admin::{self, Control};
 use crate::api::loader::{Drivers, Loader};
 use crate::api::reload::Reloader;
 use crate::bundle::{self, Bundles};
+use crate::cache::Responses;
 use crate::config::Config;
 use crate::coprocess::{Driver, data::PluginData, host::GatewayHost};
 use crate::events::{self, Events};
@@ -93,7 +94,10 @@ impl Gateway {
         });
         ffi::install_host(Arc::clone(&host));
         let (drivers, languages) = start_languages(&config, registry, &host);
+        let limits = &config.local_response_cache;
+        let responses = Responses::new(limits.max_bytes, limits.max_entry_bytes);
         let reloader = Reloader::start(Loader {
+            responses: responses.clone(),
             bundles: bundles(&config, purpose, control_runtime.handle())?,
             config: Arc::clone(&config),
             drivers,
@@ -105,6 +109,7 @@ impl Gateway {
             reloader: Arc::new(reloader),
             sessions,
             store,
+            responses,
         };
         Ok(Self {
             config,

@@ -14,13 +14,14 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use self::extract::{Path, Query};
 use crate::api::reload::Reloader;
+use crate::cache::Responses;
 use crate::config::Config;
 use crate::session::Sessions;
 use crate::storage::Store;
@@ -36,6 +37,8 @@ pub struct Control {
     pub sessions: Arc<Sessions>,
     /// What is kept.
     pub store: Arc<dyn Store>,
+    /// The responses that are kept.
+    pub responses: Responses,
 }
 
 /// All routes of the control plane.
@@ -46,6 +49,8 @@ pub fn router(control: Control) -> Router {
         .route("/tyk/reload", get(reload))
         .route("/tyk/reload/", get(reload))
         .route("/tyk/apis/{id}/plugins", get(plugins))
+        .route("/tyk/cache/{id}", delete(forget_responses))
+        .route("/tyk/cache/{id}/", delete(forget_responses))
         .merge(keys::routes())
         .fallback(async || error(StatusCode::NOT_FOUND, "Not found"))
         .method_not_allowed_fallback(async || {
@@ -68,6 +73,12 @@ pub fn owns_path(config: &Config, path: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
         || probe(&config.health_check_endpoint_name)
         || probe(&config.readiness_check_endpoint_name)
+}
+
+/// Forgets the responses that this process keeps of an API.
+async fn forget_responses(State(control): State<Control>, Path(id): Path<String>) -> Response {
+    control.responses.forget(&id);
+    axum::Json(json!({"status": "ok", "message": "cache invalidated"})).into_response()
 }
 
 async fn authorize(State(control): State<Control>, request: Request, next: Next) -> Response {

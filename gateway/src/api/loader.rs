@@ -15,6 +15,7 @@ use super::plugins::HookResolver;
 use super::steps::{Made, Steps, asks_plugin};
 use super::{Api, ApiTable, event_handlers};
 use crate::bundle::{self, Bundles, Found, InUse};
+use crate::cache::Responses;
 use crate::config::Config;
 use crate::coprocess::IdExtractor;
 use crate::definition::{ApiDefinition, unenforced};
@@ -34,6 +35,8 @@ pub struct Loader {
     pub sessions: Arc<Sessions>,
     /// Where events go.
     pub events: Events,
+    /// Where responses are kept.
+    pub responses: Responses,
     /// The bundles, which outlive one load.
     pub bundles: Bundles,
 }

@@ -14,8 +14,8 @@ use crate::chain::{Chain, ResponseStep};
 use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry};
 use crate::middleware::{
-    AuthToken, Balance, Breakers, Cors, HandOver, Headers, IpLists, Methods, Refuse, Rewrite,
-    SessionState, SizeLimits, TimeLimits, UnlessIgnored, Version, ignores_paths,
+    AuthToken, Balance, Breakers, Cors, HandOver, Headers, IpLists, Methods, Refuse, ResponseCache,
+    Rewrite, SessionState, SizeLimits, TimeLimits, UnlessIgnored, Version, ignores_paths,
 };
 use crate::session::lifetime::Lifetime;
 use crate::traffic::addresses::Addresses;
@@ -155,7 +155,11 @@ impl Steps<'_, '_> {
     }
 
     /// What answers in the upstream's place: mock responses, the cache.
-    fn push_answers(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    fn push_answers(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let limit = self.loader.config.coprocess_options.max_body_bytes;
+        let responses = &self.loader.responses;
+        let cache = ResponseCache::new(self.definition, self.meaning(), responses, limit);
+        chain.push_some(cache?);
         Ok(())
     }
 

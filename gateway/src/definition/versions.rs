@@ -137,6 +137,10 @@ pub struct ExtendedPaths {
     pub url_rewrites: Vec<UrlRewrite>,
     /// When an upstream that fails is left alone.
     pub circuit_breakers: Vec<CircuitBreaker>,
+    /// Whose responses are kept.
+    pub cache: Vec<String>,
+    /// The same, with settings.
+    pub advance_cache_config: Vec<CachedPath>,
 }
 
 /// Declares entries of a list that have a path, a method and a switch.
@@ -181,6 +185,15 @@ entries! {
         add_headers: BTreeMap<String, String>,
         /// The original's tools write it; it has no effect.
         act_on: bool,
+    }
+    /// Whose responses are kept.
+    CachedPath {
+        /// What of a body a response belongs to; empty is all of it.
+        cache_key_regex: String,
+        /// Only these statuses; empty leaves it to `cache_options`.
+        cache_response_codes: Vec<u16>,
+        /// Seconds; 0 leaves it to `cache_options`.
+        timeout: u64,
     }
     /// When an upstream that fails is left alone.
     CircuitBreaker {

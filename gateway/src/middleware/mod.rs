@@ -3,6 +3,7 @@
 mod auth_token;
 mod breaker;
 mod by_path;
+mod cache;
 mod cors;
 mod headers;
 mod ip_lists;
@@ -16,6 +17,7 @@ mod version;
 pub use auth_token::AuthToken;
 pub use breaker::{Breakers, Ticket};
 pub use by_path::{Methods, SizeLimits, TimeLimits};
+pub use cache::ResponseCache;
 pub use cors::Cors;
 pub use headers::Headers;
 pub use ip_lists::IpLists;

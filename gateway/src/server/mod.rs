@@ -7,6 +7,7 @@ pub mod control;
 mod drain;
 mod listener;
 mod request;
+pub(crate) use request::add_limits;
 mod request_id;
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};

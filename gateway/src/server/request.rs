@@ -184,6 +184,10 @@ impl Worker {
             }
             let response = self.forward(exchange).await?;
             let mut response = respond(&api, exchange, response).await?;
+            let keep = exchange.traffic.as_mut();
+            if let Some(keep) = keep.and_then(|traffic| traffic.keep.take()) {
+                response = keep.keep(response);
+            }
             add_limits(response.headers_mut(), exchange.session.as_deref());
             return Ok(response);
         }
@@ -284,7 +288,7 @@ fn settle(response: &mut Response<ResponseBody>, is_head: bool, close: bool) {
 }
 
 /// `X-RateLimit-*` on what came from an upstream: the session's quota, zeros without one.
-fn add_limits(headers: &mut HeaderMap, session: Option<&Session>) {
+pub(crate) fn add_limits(headers: &mut HeaderMap, session: Option<&Session>) {
     static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
     static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
     static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");

@@ -1,5 +1,6 @@
 //! What a definition says of versions, paths, headers and answers.
 
+mod cache;
 mod callers;
 mod transforms;
 mod versions;
