@@ -14,8 +14,9 @@ use crate::chain::{Chain, ResponseStep};
 use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry};
 use crate::middleware::{
-    AuthToken, Balance, Breakers, Cors, HandOver, Headers, IpLists, Methods, Refuse, ResponseCache,
-    Rewrite, SessionState, SizeLimits, TimeLimits, UnlessIgnored, Version, ignores_paths,
+    AuthToken, Balance, Bodies, Breakers, Cors, HandOver, Headers, IpLists, Methods,
+    PlainResponses, Refuse, ResponseCache, Rewrite, Schemas, SessionState, SizeLimits, TimeLimits,
+    UnlessIgnored, Version, ignores_paths,
 };
 use crate::session::lifetime::Lifetime;
 use crate::traffic::addresses::Addresses;
@@ -95,10 +96,26 @@ impl Steps<'_, '_> {
     /// What a response passes before its hooks, in this order.
     fn response_steps(&self) -> Result<Vec<Box<dyn ResponseStep>>, String> {
         let mut steps: Vec<Box<dyn ResponseStep>> = Vec::new();
+        if let Some(step) = self.response_bodies()? {
+            steps.push(Box::new(step));
+        }
         if let Some(step) = Headers::of_responses(self.definition, self.meaning())? {
             steps.push(Box::new(step));
         }
         Ok(steps)
+    }
+
+    fn response_bodies(&self) -> Result<Option<Arc<Bodies>>, String> {
+        let limit = self.loader.config.coprocess_options.max_body_bytes;
+        let (definition, meaning) = (self.definition, self.meaning());
+        let bodies = Bodies::new(
+            definition,
+            meaning,
+            limit,
+            "transform_response",
+            |version| &version.extended().transform_response,
+        );
+        Ok(bodies?.map(Arc::new))
     }
 
     /// Requests for paths that are not authenticated pass the steps from this one on.
@@ -147,10 +164,20 @@ impl Steps<'_, '_> {
     /// Validation and transforms of body and headers, URL rewrite, method.
     fn push_transforms(&mut self, chain: &mut Chain) -> Result<(), String> {
         let (definition, meaning) = (self.definition, self.meaning());
+        let limit = self.loader.config.coprocess_options.max_body_bytes;
+        chain.push_some(Schemas::new(definition, meaning, limit)?);
+        let bodies = Bodies::new(definition, meaning, limit, "transform", |version| {
+            &version.extended().transform
+        });
+        chain.push_some(bodies?);
         chain.push_some(Headers::of_requests(definition, meaning)?);
         chain.push_some(TimeLimits::new(definition, meaning)?);
         chain.push_some(Rewrite::new(definition, meaning, &self.loader.config)?);
         chain.push_some(Methods::new(definition, meaning)?);
+        chain.push_some(
+            self.response_bodies()?
+                .map(|bodies| PlainResponses::new(&bodies)),
+        );
         Ok(())
     }
 

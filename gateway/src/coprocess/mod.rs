@@ -21,8 +21,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 pub use auth::AuthStep;
+pub(crate) use auth::elsewhere;
 use coprocess_core::{CoProcessLanguage, DispatchError, DispatchFuture, Hook, HookType, Object};
 pub use extractor::IdExtractor;
+pub(crate) use extractor::document;
 use http::Response;
 use tracing::{error, warn};
 

@@ -1,6 +1,7 @@
 //! The gateway's own steps, one file each.
 
 mod auth_token;
+mod bodies;
 mod breaker;
 mod by_path;
 mod cache;
@@ -15,6 +16,7 @@ mod upstreams;
 mod version;
 
 pub use auth_token::AuthToken;
+pub use bodies::{Bodies, PlainResponses, Schemas};
 pub use breaker::{Breakers, Ticket};
 pub use by_path::{Methods, SizeLimits, TimeLimits};
 pub use cache::ResponseCache;
