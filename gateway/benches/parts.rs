@@ -168,5 +168,7 @@ fn exchange(api: &Arc<Api>, headers: usize, body: Bytes) -> Exchange {
         session: None,
         unsaved: None,
         upgrade: None,
+        version: None,
+        traffic: None,
     }
 }

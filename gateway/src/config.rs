@@ -348,11 +348,7 @@ impl Config {
                 reason: format!("at most {MOST_HEADERS} are possible"),
             });
         }
-        Addresses::parse(&self.http_server_options.trusted_proxies).map_err(|wrong| {
-            let key = "http_server_options.trusted_proxies";
-            let reason = wrong;
-            ConfigError::Value { key, reason }
-        })?;
+        self.validate_proxies()?;
         session::validate(self)?;
         let probes = [
             &self.health_check_endpoint_name,
@@ -375,6 +371,13 @@ impl Config {
             });
         }
         Ok(())
+    }
+
+    fn validate_proxies(&self) -> Result<(), ConfigError> {
+        let key = "http_server_options.trusted_proxies";
+        let read = Addresses::parse(&self.http_server_options.trusted_proxies);
+        read.map(drop)
+            .map_err(|reason| ConfigError::Value { key, reason })
     }
 
     /// How many data-plane threads to run.

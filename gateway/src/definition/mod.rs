@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 use crate::config::EventHandlers;
 pub use traffic::{CacheOptions, Cors, ResponseProcessor};
 pub use versions::{
-    BodyTransform, CircuitBreaker, HeaderTransform, Match, MethodAction, PathEntry, TemplateData,
-    Trigger, TriggerOptions, UrlRewrite, ValidateJson, Version, VersionData, VersionRule,
+    BodyTransform, CachedPath, CircuitBreaker, HeaderTransform, Match, MethodAction, PathEntry,
+    TemplateData, Trigger, TriggerOptions, UrlRewrite, ValidateJson, Version, VersionData,
+    VersionRule,
 };
 
 /// One API, as its file describes it.

@@ -298,7 +298,8 @@ impl Schema {
                 let path = error.instance_path().to_string();
                 let path = path.trim_start_matches('/').replace('/', ".");
                 let path = if path.is_empty() { "(root)" } else { &path };
-                format!("{path}: {error}")
+                // What the client sent is not for the log, and may be long.
+                format!("{path}: {}", error.masked())
             })
             .collect();
         if wrong.is_empty() {

@@ -9,7 +9,7 @@ use regex::Regex;
 
 use crate::cache::{Key, Responses, Rules as Keepable, Ticket};
 use crate::chain::{Flow, Middleware, Step};
-use crate::definition::{ApiDefinition, Version};
+use crate::definition::{ApiDefinition, CacheOptions, CachedPath, Version};
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use crate::server::add_limits;
@@ -55,61 +55,11 @@ impl ResponseCache {
         }
         let api = &definition.api_id;
         let wrong = |wrong: String| format!("API `{api}`: cache_options.{wrong}");
-        let header = |key: &str, name: &str| {
-            let parsed = HeaderName::from_bytes(name.as_bytes());
-            parsed.map_err(|_| wrong(format!("{key}: `{name}` is no header")))
-        };
-        let control = match options.cache_control_ttl_header.as_str() {
-            "" => "x-tyk-cache-action-set-ttl",
-            name => name,
-        };
-        let control = header("cache_control_ttl_header", control)?;
-        let control = options.enable_upstream_cache_control.then_some(control);
-        let path = |time, statuses: &[u16], only_safe, body| {
-            let statuses = statuses.iter().map(|code| {
-                let status = StatusCode::from_u16(*code);
-                status.map_err(|_| format!("cache_response_codes: {code} is no status"))
-            });
-            Ok::<_, String>(Arc::new(Path {
-                time: if time == 0 {
-                    USUAL_TIME
-                } else {
-                    Duration::from_secs(time)
-                },
-                rules: Arc::new(Keepable {
-                    statuses: statuses.collect::<Result<_, _>>()?,
-                    upstream_control: control.clone(),
-                }),
-                only_safe,
-                body,
-            }))
-        };
-        let usual = path(
-            options.cache_timeout,
-            &options.cache_response_codes,
-            true,
-            None,
-        );
-        let usual = usual.map_err(wrong)?;
-        let by_path = PerVersion::make(definition, |version| {
-            let made = |time: u64, codes: &[u16], body| {
-                let time = if time == 0 {
-                    options.cache_timeout
-                } else {
-                    time
-                };
-                let codes = if codes.is_empty() {
-                    &options.cache_response_codes
-                } else {
-                    codes
-                };
-                path(time, codes, false, body)
-            };
-            rules(version, meaning, &usual, &made)
-        })?;
+        let usual = Path::usual(options).map_err(wrong)?;
+        let by_path = PerVersion::make(definition, |version| rules(version, meaning, &usual))?;
         let everywhere = options.cache_all_safe_requests.then_some(usual);
         let headers = options.cache_by_headers.iter();
-        let headers = headers.map(|name| header("cache_by_headers", name));
+        let headers = headers.map(|name| header_name("cache_by_headers", name).map_err(wrong));
         let needed = by_path.is_some() || everywhere.is_some();
         Ok(needed.then_some(Self {
             api: api.as_str().into(),
@@ -229,30 +179,87 @@ impl Middleware for ResponseCache {
     }
 }
 
+fn header_name(key: &str, name: &str) -> Result<HeaderName, String> {
+    let parsed = HeaderName::from_bytes(name.as_bytes());
+    parsed.map_err(|_| format!("{key}: `{name}` is no header"))
+}
+
+fn statuses(codes: &[u16]) -> Result<Vec<StatusCode>, String> {
+    let statuses = codes.iter().map(|code| {
+        let status = StatusCode::from_u16(*code);
+        status.map_err(|_| format!("cache_response_codes: {code} is no status"))
+    });
+    statuses.collect()
+}
+
+impl Path {
+    /// What holds for all paths that have no settings of their own.
+    fn usual(options: &CacheOptions) -> Result<Arc<Self>, String> {
+        let control = match options.cache_control_ttl_header.as_str() {
+            "" => "x-tyk-cache-action-set-ttl",
+            name => name,
+        };
+        let control = header_name("cache_control_ttl_header", control)?;
+        Ok(Arc::new(Self {
+            time: match options.cache_timeout {
+                0 => USUAL_TIME,
+                seconds => Duration::from_secs(seconds),
+            },
+            rules: Arc::new(Keepable {
+                statuses: statuses(&options.cache_response_codes)?,
+                upstream_control: options.enable_upstream_cache_control.then_some(control),
+            }),
+            only_safe: true,
+            body: None,
+        }))
+    }
+
+    /// What holds for a path with settings.
+    fn special(&self, written: &CachedPath) -> Result<Self, String> {
+        let body = match written.cache_key_regex.as_str() {
+            "" => None,
+            text => {
+                let regex = Regex::new(text);
+                Some(regex.map_err(|error| format!("cache_key_regex: {error}"))?)
+            }
+        };
+        let rules = match written.cache_response_codes.as_slice() {
+            [] => Arc::clone(&self.rules),
+            codes => Arc::new(Keepable {
+                statuses: statuses(codes)?,
+                upstream_control: self.rules.upstream_control.clone(),
+            }),
+        };
+        Ok(Self {
+            time: match written.timeout {
+                0 => self.time,
+                seconds => Duration::from_secs(seconds),
+            },
+            rules,
+            only_safe: false,
+            body,
+        })
+    }
+}
+
 /// The paths of a version whose responses are kept.
 fn rules(
     version: &Version,
     meaning: Meaning,
     usual: &Arc<Path>,
-    made: &impl Fn(u64, &[u16], Option<Regex>) -> Result<Arc<Path>, String>,
 ) -> Result<Option<Rules<Arc<Path>>>, String> {
     let paths = version.extended();
     let mut rules = Vec::new();
     let entries = paths.advance_cache_config.iter().enumerate();
     for (place, entry) in entries.filter(|(_, entry)| !entry.disabled) {
-        let wrong = |wrong| format!("extended_paths.advance_cache_config[{place}].{wrong}");
-        let body = match entry.cache_key_regex.as_str() {
-            "" => None,
-            text => {
-                Some(Regex::new(text).map_err(|error| wrong(format!("cache_key_regex: {error}")))?)
-            }
-        };
-        let value = made(entry.timeout, &entry.cache_response_codes, body);
+        let value = usual
+            .special(entry)
+            .map_err(|wrong| format!("extended_paths.advance_cache_config[{place}].{wrong}"))?;
         rules.push(Rule {
             path: &entry.path,
             method: &entry.method,
             ignore_case: false,
-            value: value.map_err(wrong)?,
+            value: Arc::new(value),
         });
     }
     let plain = paths.cache.iter().map(|path| Rule {

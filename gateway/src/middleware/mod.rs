@@ -8,6 +8,7 @@ mod cache;
 mod cors;
 mod headers;
 mod ip_lists;
+mod path_lists;
 mod refuse;
 mod rewrite;
 mod session_state;
