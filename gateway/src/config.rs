@@ -20,6 +20,7 @@ mod http_server;
 mod limits;
 mod policies;
 mod redis;
+mod response_cache;
 mod session;
 mod storage;
 mod tls;
@@ -28,6 +29,7 @@ pub use http_server::{CertificateEntry, HttpServerOptions};
 pub use limits::LimitHeaders;
 pub use policies::PolicyOptions;
 pub use redis::{RedisOptions, RedisTls, Topology};
+pub use response_cache::LocalResponseCache;
 pub use storage::{StorageOptions, StorageType};
 pub use tls::{Certificates, Security};
 
@@ -106,6 +108,8 @@ pub struct Config {
     pub allow_master_keys: bool,
     /// Where policies are.
     pub policies: PolicyOptions,
+    /// How many responses a process keeps (an addition).
+    pub local_response_cache: LocalResponseCache,
     /// Plugins.
     pub coprocess_options: CoprocessOptions,
     /// Handlers of system events.
@@ -211,6 +215,7 @@ impl Default for Config {
             rate_limit_mode: RateMode::default(),
             allow_master_keys: false,
             policies: PolicyOptions::default(),
+            local_response_cache: LocalResponseCache::default(),
             coprocess_options: CoprocessOptions::default(),
             event_handlers: EventHandlers::default(),
             storage: StorageOptions::default(),
@@ -352,11 +357,7 @@ impl Config {
                 reason: format!("at most {MOST_HEADERS} are possible"),
             });
         }
-        Addresses::parse(&self.http_server_options.trusted_proxies).map_err(|wrong| {
-            let key = "http_server_options.trusted_proxies";
-            let reason = wrong;
-            ConfigError::Value { key, reason }
-        })?;
+        self.validate_proxies()?;
         session::validate(self)?;
         self.policies.validate()?;
         self.validate_probes()?;
@@ -385,6 +386,13 @@ impl Config {
             });
         }
         Ok(())
+    }
+
+    fn validate_proxies(&self) -> Result<(), ConfigError> {
+        let key = "http_server_options.trusted_proxies";
+        let read = Addresses::parse(&self.http_server_options.trusted_proxies);
+        read.map(drop)
+            .map_err(|reason| ConfigError::Value { key, reason })
     }
 
     /// How many data-plane threads to run.

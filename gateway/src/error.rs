@@ -138,6 +138,9 @@ pub enum ProxyError {
     /// The request has been handed over too often.
     #[error("request is handed over from API to API without an end")]
     LoopTooDeep,
+    /// The body is not what its schema says.
+    #[error("body is not valid: {1}")]
+    Invalid(StatusCode, String),
 }
 
 impl ProxyError {
@@ -195,6 +198,7 @@ impl ProxyError {
             ),
             Self::RequestTooLarge => (S::BAD_REQUEST, "Request is too large"),
             Self::BreakerOpen => (S::SERVICE_UNAVAILABLE, "Service temporarily unavailable."),
+            Self::Invalid(status, message) => (*status, message),
             Self::LoopTarget(_) => (S::INTERNAL_SERVER_ERROR, "Couldn't detect target"),
             Self::LoopTooDeep => (
                 S::INTERNAL_SERVER_ERROR,

@@ -15,6 +15,7 @@ use crate::api::drivers::Drivers;
 use crate::api::loader::Loader;
 use crate::api::reload::Reloader;
 use crate::bundle::{self, Bundles};
+use crate::cache::Responses;
 use crate::config::Config;
 use crate::coprocess::{data::PluginData, host::GatewayHost};
 use crate::events::{self, Events};
@@ -109,7 +110,10 @@ impl Gateway {
         });
         ffi::install_host(Arc::clone(&host));
         let drivers = Arc::new(Drivers::new(registry, &config, &host));
+        let kept = &config.local_response_cache;
+        let responses = Responses::new(kept.max_bytes, kept.max_entry_bytes);
         let reloader = Reloader::start(Loader {
+            responses: responses.clone(),
             bundles: bundles(&config, purpose, control_runtime.handle())?,
             config: Arc::clone(&config),
             drivers: Arc::clone(&drivers),
@@ -130,6 +134,7 @@ impl Gateway {
             store,
             events: events.clone(),
             files: Arc::default(),
+            responses,
         };
         Ok(Self {
             config,

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod admin;
 pub mod api;
 pub mod bundle;
+pub mod cache;
 pub mod chain;
 pub mod config;
 pub mod coprocess;

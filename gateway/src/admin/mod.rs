@@ -5,6 +5,7 @@
 
 mod answer;
 mod apis;
+mod cache;
 mod extract;
 mod health;
 mod keys;
@@ -32,6 +33,7 @@ use self::answer::{Refusal, error};
 use self::extract::Path;
 use self::surface::{About, Surface};
 use crate::api::reload::Reloader;
+use crate::cache::Responses;
 use crate::config::Config;
 use crate::events::Events;
 use crate::limits::Limits;
@@ -55,6 +57,8 @@ pub struct Control {
     pub events: Events,
     /// Held by who changes files of definitions and policies.
     pub files: Arc<Mutex<()>>,
+    /// The responses that are kept.
+    pub responses: Responses,
 }
 
 impl Control {
@@ -80,6 +84,7 @@ pub fn router(control: Control) -> Router {
     let (open, described) = probes(&control.config).into_open_router();
     Surface::default()
         .merge(reload::routes())
+        .merge(cache::routes())
         .merge(apis::routes())
         .merge(inspection())
         .merge(keys::routes())

@@ -15,6 +15,7 @@ use super::steps::{Made, Steps, asks_plugin};
 use super::upstream_tls::{UpstreamTls, may_go_elsewhere};
 use super::{Api, ApiTable, event_handlers};
 use crate::bundle::{self, Bundles, Found, InUse};
+use crate::cache::Responses;
 use crate::config::{Config, EventHandlers};
 use crate::coprocess::IdExtractor;
 use crate::definition::{ApiDefinition, CustomMiddleware, unenforced};
@@ -43,6 +44,8 @@ pub struct Loader {
     pub limits: Arc<Limits>,
     /// Where events go.
     pub events: Events,
+    /// Where responses are kept.
+    pub responses: Responses,
     /// The bundles, which outlive one load.
     pub bundles: Bundles,
     /// TLS with clients, whose certificates are read with the definitions.

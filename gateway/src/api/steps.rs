@@ -14,9 +14,9 @@ use crate::coprocess::{HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry, auth};
 use crate::limits::window::Rate;
 use crate::middleware::{
-    AccessRights, Balance, Breakers, Cors, HandOver, Headers, IpLists, KeyLimits, Methods, Refuse,
-    Rewrite, SessionState, SizeLimits, StripAuth, TimeLimits, UnlessIgnored, Version, WholeApi,
-    ignores_paths,
+    AccessRights, Balance, Bodies, Breakers, Cors, HandOver, Headers, IpLists, KeyLimits, Methods,
+    PlainResponses, Refuse, ResponseCache, Rewrite, Schemas, SessionState, SizeLimits, StripAuth,
+    TimeLimits, UnlessIgnored, Version, WholeApi, ignores_paths,
 };
 use crate::traffic::addresses::Addresses;
 use crate::traffic::paths::Meaning;
@@ -95,10 +95,26 @@ impl Steps<'_, '_> {
     /// What a response passes before its hooks, in this order.
     fn response_steps(&self) -> Result<Vec<Box<dyn ResponseStep>>, String> {
         let mut steps: Vec<Box<dyn ResponseStep>> = Vec::new();
+        if let Some(step) = self.response_bodies()? {
+            steps.push(Box::new(step));
+        }
         if let Some(step) = Headers::of_responses(self.definition, self.meaning())? {
             steps.push(Box::new(step));
         }
         Ok(steps)
+    }
+
+    fn response_bodies(&self) -> Result<Option<Arc<Bodies>>, String> {
+        let limit = self.loader.config.coprocess_options.max_body_bytes;
+        let (definition, meaning) = (self.definition, self.meaning());
+        let bodies = Bodies::new(
+            definition,
+            meaning,
+            limit,
+            "transform_response",
+            |version| &version.extended().transform_response,
+        );
+        Ok(bodies?.map(Arc::new))
     }
 
     /// Requests for paths that are not authenticated pass the steps from this one on.
@@ -192,15 +208,29 @@ impl Steps<'_, '_> {
     /// Validation and transforms of body and headers, URL rewrite, method.
     fn push_transforms(&mut self, chain: &mut Chain) -> Result<(), String> {
         let (definition, meaning) = (self.definition, self.meaning());
+        let limit = self.loader.config.coprocess_options.max_body_bytes;
+        chain.push_some(Schemas::new(definition, meaning, limit)?);
+        let bodies = Bodies::new(definition, meaning, limit, "transform", |version| {
+            &version.extended().transform
+        });
+        chain.push_some(bodies?);
         chain.push_some(Headers::of_requests(definition, meaning)?);
         chain.push_some(TimeLimits::new(definition, meaning)?);
         chain.push_some(Rewrite::new(definition, meaning, &self.loader.config)?);
         chain.push_some(Methods::new(definition, meaning)?);
+        chain.push_some(
+            self.response_bodies()?
+                .map(|bodies| PlainResponses::new(&bodies)),
+        );
         Ok(())
     }
 
     /// What answers in the upstream's place: mock responses, the cache.
-    fn push_answers(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    fn push_answers(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let limit = self.loader.config.coprocess_options.max_body_bytes;
+        let responses = &self.loader.responses;
+        let cache = ResponseCache::new(self.definition, self.meaning(), responses, limit);
+        chain.push_some(cache?);
         Ok(())
     }
 

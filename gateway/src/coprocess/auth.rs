@@ -282,7 +282,7 @@ impl AuthStep {
 
 /// Runs a search on another thread, once there is room. It goes on although its client has
 /// gone, and takes its room as long.
-async fn elsewhere<T: Send + 'static>(
+pub(crate) async fn elsewhere<T: Send + 'static>(
     search: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ProxyError> {
     let permit = Arc::clone(&ELSEWHERE).acquire_owned().await;

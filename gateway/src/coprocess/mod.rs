@@ -22,9 +22,11 @@ use std::time::Duration;
 
 pub use auth::AuthStep;
 pub(crate) use auth::carry_over;
+pub(crate) use auth::elsewhere;
 pub(crate) use convert::apply_body;
 use coprocess_core::{CoProcessLanguage, DispatchError, DispatchFuture, Hook, HookType, Object};
 pub use extractor::IdExtractor;
+pub(crate) use extractor::document;
 use http::Response;
 use tracing::{error, warn};
 

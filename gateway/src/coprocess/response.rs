@@ -59,7 +59,9 @@ pub(super) async fn hold(
                 }
                 bytes
             }
-            body @ ResponseBody::Control(_) => return Ok((head, Held::Passing(body))),
+            body @ (ResponseBody::Control(_) | ResponseBody::Keeping(_)) => {
+                return Ok((head, Held::Passing(body)));
+            }
         };
     Ok((head, Held::Whole(whole)))
 }

@@ -21,11 +21,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::EventHandlers;
-pub use traffic::{Cors, ResponseProcessor};
+pub use traffic::{CacheOptions, Cors, ResponseProcessor};
 pub use upstream::Transport;
 pub use versions::{
-    CircuitBreaker, HeaderTransform, Match, MethodAction, PathEntry, Trigger, TriggerOptions,
-    UrlRewrite, Version, VersionData, VersionRule,
+    BodyTransform, CachedPath, CircuitBreaker, HeaderTransform, Match, MethodAction, PathEntry,
+    TemplateData, Trigger, TriggerOptions, UrlRewrite, ValidateJson, Version, VersionData,
+    VersionRule,
 };
 
 pub use auth::{Auth, AuthConfigs};
@@ -71,6 +72,8 @@ pub struct ApiDefinition {
     /// The original runs its transforms of responses where these are named; here they run
     /// where there are some.
     pub response_processors: Vec<ResponseProcessor>,
+    /// Responses that are kept.
+    pub cache_options: CacheOptions,
     /// Scripts of other origins.
     #[serde(rename = "CORS")]
     pub cors: Cors,

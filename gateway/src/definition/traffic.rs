@@ -36,3 +36,23 @@ pub struct ResponseProcessor {
     /// Its own settings.
     pub options: Value,
 }
+
+/// `cache_options`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CacheOptions {
+    /// Keep responses.
+    pub enable_cache: bool,
+    /// Seconds; 0 is 60.
+    pub cache_timeout: u64,
+    /// On every path, of GET, HEAD and OPTIONS.
+    pub cache_all_safe_requests: bool,
+    /// Only these statuses; empty is those that can be kept without being told so.
+    pub cache_response_codes: Vec<u16>,
+    /// Only where the upstream says so.
+    pub enable_upstream_cache_control: bool,
+    /// The header with which it says for how long.
+    pub cache_control_ttl_header: String,
+    /// Request headers that responses depend on.
+    pub cache_by_headers: Vec<String>,
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// `definition`: how a request says which version it wants.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -137,6 +138,16 @@ pub struct ExtendedPaths {
     pub url_rewrites: Vec<UrlRewrite>,
     /// When an upstream that fails is left alone.
     pub circuit_breakers: Vec<CircuitBreaker>,
+    /// What becomes of requests' bodies.
+    pub transform: Vec<BodyTransform>,
+    /// What becomes of responses' bodies.
+    pub transform_response: Vec<BodyTransform>,
+    /// What bodies must look like.
+    pub validate_json: Vec<ValidateJson>,
+    /// Whose responses are kept.
+    pub cache: Vec<String>,
+    /// The same, with settings.
+    pub advance_cache_config: Vec<CachedPath>,
 }
 
 /// Declares entries of a list that have a path, a method and a switch.
@@ -182,6 +193,29 @@ entries! {
         /// The original's tools write it; it has no effect.
         act_on: bool,
     }
+    /// What becomes of bodies.
+    BodyTransform {
+        /// The template.
+        template_data: TemplateData,
+    }
+    /// What bodies must look like.
+    ValidateJson {
+        /// The schema.
+        schema: Value,
+        /// The same in Base64.
+        schema_b64: String,
+        /// The status of the refusal; 0 is 422.
+        error_response_code: u16,
+    }
+    /// Whose responses are kept.
+    CachedPath {
+        /// What of a body a response belongs to; empty is all of it.
+        cache_key_regex: String,
+        /// Only these statuses; empty leaves it to `cache_options`.
+        cache_response_codes: Vec<u16>,
+        /// Seconds; 0 leaves it to `cache_options`.
+        timeout: u64,
+    }
     /// When an upstream that fails is left alone.
     CircuitBreaker {
         /// The share of failures, up to 1.
@@ -202,6 +236,20 @@ entries! {
         /// What it becomes instead, under conditions.
         triggers: Vec<Trigger>,
     }
+}
+
+/// A template of bodies.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TemplateData {
+    /// `blob` or `file`.
+    pub template_mode: String,
+    /// The template in Base64, or the name of its file.
+    pub template_source: String,
+    /// `json` or `xml`.
+    pub input_type: String,
+    /// The template sees the session's metadata.
+    pub enable_session: bool,
 }
 
 /// A condition of a rewrite.

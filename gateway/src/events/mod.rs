@@ -11,7 +11,7 @@ mod message;
 mod meta;
 mod plugin;
 mod refusal;
-mod template;
+pub(crate) mod template;
 mod webhook;
 
 use std::sync::{Arc, OnceLock};

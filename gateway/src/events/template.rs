@@ -145,7 +145,7 @@ fn quietly<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 }
 
 /// `html`: the arguments as text between tags.
-fn html(arguments: &[Value]) -> Result<Value, FuncError> {
+pub(crate) fn html(arguments: &[Value]) -> Result<Value, FuncError> {
     escape_all(arguments, |letter| match letter {
         '&' => Some("&amp;"),
         '<' => Some("&lt;"),
@@ -158,7 +158,7 @@ fn html(arguments: &[Value]) -> Result<Value, FuncError> {
 }
 
 /// `js`: the arguments as text within a script's quotes.
-fn js(arguments: &[Value]) -> Result<Value, FuncError> {
+pub(crate) fn js(arguments: &[Value]) -> Result<Value, FuncError> {
     escape_all(arguments, |letter| match letter {
         '\\' => Some("\\\\"),
         '\'' => Some("\\'"),

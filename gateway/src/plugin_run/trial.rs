@@ -249,7 +249,7 @@ impl Message {
             headers: response.headers().clone(),
             body: match response.body() {
                 ResponseBody::Whole(body) => body.clone(),
-                ResponseBody::Upstream(..) | ResponseBody::Control(_) => Bytes::new(),
+                _ => Bytes::new(),
             },
         }
     }

@@ -8,6 +8,7 @@ mod drain;
 mod handshake;
 mod listener;
 mod request;
+pub(crate) use request::add_limits;
 mod request_id;
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};

@@ -190,6 +190,10 @@ impl Worker {
             }
             let response = self.forward(exchange).await?;
             let mut response = respond(&api, exchange, response).await?;
+            let keep = exchange.traffic.as_mut();
+            if let Some(keep) = keep.and_then(|traffic| traffic.keep.take()) {
+                response = keep.keep(response);
+            }
             add_limits(response.headers_mut(), exchange);
             return Ok(response);
         }
@@ -291,7 +295,7 @@ fn settle(response: &mut Response<ResponseBody>, is_head: bool, close: bool) {
 
 /// `X-RateLimit-*` on what came from an upstream: what a limit has said, or the session's
 /// quota; zeros without one.
-fn add_limits(headers: &mut HeaderMap, exchange: &Exchange) {
+pub(crate) fn add_limits(headers: &mut HeaderMap, exchange: &Exchange) {
     let of_session = || exchange.session.as_deref().map(LimitValues::from);
     let values = exchange.limits.or_else(of_session);
     values.unwrap_or_default().put(headers);

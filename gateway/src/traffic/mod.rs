@@ -6,6 +6,7 @@ mod looping;
 pub mod paths;
 mod per_version;
 mod state;
+pub mod template;
 pub mod text;
 
 pub use looping::{Loop, MAX_DEPTH};

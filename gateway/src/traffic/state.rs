@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, Response, header};
 
 use super::Loop;
+use crate::cache;
 use crate::middleware::{Chosen, Ticket};
 use crate::upstream::body::ResponseBody;
 use crate::upstream::target::Target;
@@ -33,6 +34,8 @@ pub struct Traffic {
     pub breaker: Option<Ticket>,
     /// Which of several upstreams it goes to.
     pub chosen: Option<Chosen>,
+    /// What it takes to keep the response.
+    pub keep: Option<cache::Ticket>,
     /// What every answer gets, the gateway's own included.
     pub answer_headers: HeaderMap,
 }

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::pool::Lease;
+use crate::cache::Keeping;
 use crate::error::ProxyError;
 use crate::phase::Phase;
 use crate::timer;
@@ -211,6 +212,8 @@ pub enum ResponseBody {
     Upstream(Incoming, Option<Lease>),
     /// Made by the control plane.
     Control(axum::body::Body),
+    /// Kept while it passes.
+    Keeping(Box<Keeping>),
 }
 
 // === impl ResponseBody ===
@@ -233,6 +236,7 @@ impl std::fmt::Debug for ResponseBody {
             Self::Whole(_) => "Whole",
             Self::Upstream(..) => "Upstream",
             Self::Control(_) => "Control",
+            Self::Keeping(_) => "Keeping",
         })
     }
 }
@@ -262,6 +266,7 @@ impl Body for ResponseBody {
                 frame.map_err(Into::into)
             }
             Self::Control(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Keeping(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -270,6 +275,7 @@ impl Body for ResponseBody {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Upstream(body, _) => body.is_end_stream(),
             Self::Control(body) => body.is_end_stream(),
+            Self::Keeping(body) => body.is_end_stream(),
         }
     }
 
@@ -278,6 +284,7 @@ impl Body for ResponseBody {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Upstream(body, _) => body.size_hint(),
             Self::Control(body) => body.size_hint(),
+            Self::Keeping(body) => body.size_hint(),
         }
     }
 }

@@ -26,6 +26,7 @@ pub(crate) mod sessions;
 pub(crate) mod shared_sessions;
 pub(crate) mod storage;
 pub(crate) mod time_limit;
+pub(crate) mod traffic;
 
 use test_harness::{Definition, Gateway, Upstream};
 
@@ -285,6 +286,15 @@ macro_rules! scenarios {
             a_request_that_cannot_be_used_ends_with_two_and_says_why,
             a_bundle_runs_from_its_folder_and_from_its_archive,
             cases_say_what_is_expected_and_what_there_was,
+        ]);
+        scenarios!($driver, traffic: [
+            steps_run_in_their_order,
+            ignored_paths_run_the_other_hooks,
+            answers_that_are_ready_run_no_hook,
+            options_may_pass_every_hook,
+            post_hooks_see_the_rewritten_url_and_method,
+            kept_responses_stay_with_their_caller,
+            a_hook_may_hand_over_to_another_api,
         ]);
         scenarios!($driver, seed: [
             the_first_plugin_is_seen_at_the_upstream,

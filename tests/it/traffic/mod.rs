@@ -1,5 +1,7 @@
 //! What a definition says of versions, paths, headers and answers.
 
+mod bodies;
+mod cache;
 mod callers;
 mod transforms;
 mod versions;

@@ -391,3 +391,16 @@ fn definitions_that_cannot_work_are_not_loaded_and_say_where() {
         assert_eq!(gateway.get("/a/x").status, 404);
     }
 }
+
+#[test]
+fn closed_paths_are_events() {
+    let upstream = Upstream::echo();
+    let api = with_paths(&upstream, json!({"black_list": one("/closed")})).set(
+        "/event_handlers/events/VersionFailure",
+        json!([{"handler_name": "eh_log_handler", "handler_meta": {"prefix": "told"}}]),
+    );
+    let gateway = gateway().api(api).start();
+    gateway.get("/a/closed").assert_error(403, FORBIDDEN);
+    let line = gateway.wait_for_log("told:VersionFailure");
+    assert!(line.contains("/a/closed"), "{line}");
+}

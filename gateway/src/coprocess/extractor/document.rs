@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, escape};
+use serde_json::{Map, Value};
 
 /// Deepest nesting of elements.
 const MAX_DEPTH: usize = 128;
@@ -16,7 +17,7 @@ const MAX_DEPTH: usize = 128;
 const MAX_NODES: usize = 100_000;
 
 /// The nodes in the order of the document. The first one is the document itself.
-pub(super) struct Document<'a> {
+pub(crate) struct Document<'a> {
     nodes: Vec<Node<'a>>,
 }
 
@@ -37,7 +38,7 @@ enum Content<'a> {
 
 /// Why a text is not a document that is read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Malformed {
+pub(crate) enum Malformed {
     /// It is not well-formed.
     #[error("{0}")]
     Xml(#[from] quick_xml::Error),
@@ -50,7 +51,7 @@ pub(super) enum Malformed {
 }
 
 /// Reads a document.
-pub(super) fn parse(text: &str) -> Result<Document<'_>, Malformed> {
+pub(crate) fn parse(text: &str) -> Result<Document<'_>, Malformed> {
     let mut builder = Builder::new();
     let mut reader = Reader::from_str(text);
     loop {
@@ -182,6 +183,44 @@ impl<'a> Builder<'a> {
 // === impl Document ===
 
 impl Document<'_> {
+    /// The document as nested maps: attributes under `-name`, text beside them under `#text`,
+    /// elements of one name as a list.
+    pub(crate) fn to_value(&self) -> Value {
+        self.value_of(Self::ROOT)
+    }
+
+    fn value_of(&self, node: usize) -> Value {
+        let (mut map, mut text) = (Map::new(), String::new());
+        if let Content::Element { attributes, .. } = &self.nodes[node].content {
+            let named = attributes.iter();
+            map.extend(named.map(|(name, value)| (format!("-{name}"), value.as_str().into())));
+        }
+        for child in self.children(node) {
+            let name = match &self.nodes[child].content {
+                Content::Text(piece) => {
+                    text.push_str(piece);
+                    continue;
+                }
+                Content::Element { name, .. } => name,
+                Content::Root => continue,
+            };
+            let value = self.value_of(child);
+            match map.get_mut(name) {
+                Some(Value::Array(items)) => items.push(value),
+                Some(first) => *first = vec![first.take(), value].into(),
+                None => drop(map.insert(name.clone(), value)),
+            }
+        }
+        let text = text.trim();
+        if map.is_empty() && node != Self::ROOT {
+            return text.into();
+        }
+        if !text.is_empty() && node != Self::ROOT {
+            map.insert("#text".into(), text.into());
+        }
+        Value::Object(map)
+    }
+
     /// The document itself.
     pub(super) const ROOT: usize = 0;
 

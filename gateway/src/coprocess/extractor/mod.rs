@@ -4,7 +4,7 @@
 //! What is searched comes from anybody. Every way to search is bounded: bodies by the limit
 //! of held bodies, regular expressions by being linear, XML by [`document`].
 
-mod document;
+pub(crate) mod document;
 mod form;
 mod xpath;
 
