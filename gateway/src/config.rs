@@ -17,12 +17,14 @@ use crate::limits::RateMode;
 mod env;
 mod limits;
 mod policies;
+mod redis;
 mod session;
 mod storage;
 
 pub use limits::LimitHeaders;
 pub use policies::PolicyOptions;
-pub use storage::{RedisOptions, StorageOptions, StorageType};
+pub use redis::{RedisOptions, RedisTls, Topology};
+pub use storage::{StorageOptions, StorageType};
 
 /// What the well-known sample configuration ships as its secret.
 const SAMPLE_SECRET: &str = "352d20ee67be67f6340b4c0605b044b7";

@@ -28,6 +28,7 @@ pub mod ports;
 pub mod probe;
 pub mod receiver;
 pub mod redis;
+pub mod redis_group;
 pub mod upstream;
 pub mod wait;
 
@@ -39,6 +40,7 @@ pub use gateway::{Gateway, GatewayBuilder};
 pub use message::{Request, Response};
 pub use receiver::Receiver;
 pub use redis::Redis;
+pub use redis_group::{RedisCluster, RedisSentinel};
 pub use upstream::{Received, Upstream};
 
 /// The folder of one plugin scenario in one language.

@@ -79,7 +79,7 @@ impl Redis {
         wait::until("redis-server answers", || {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "redis-server ended with {ended:?}");
-            match self.try_command(&[b"PING"]) {
+            match try_command(self.port, &[b"PING"]) {
                 Ok(Reply::Text(text)) => text == "PONG",
                 Ok(Reply::Error(text)) => text.starts_with("NOAUTH"),
                 _ => false,
@@ -122,21 +122,22 @@ impl Redis {
     #[track_caller]
     pub fn command(&self, words: &[&str]) -> Reply {
         let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
-        self.try_command(&words).unwrap()
+        try_command(self.port, &words).unwrap()
     }
+}
 
-    fn try_command(&self, words: &[&[u8]]) -> std::io::Result<Reply> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(wait::DEADLINE))?;
-        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            bytes.extend_from_slice(word);
-            bytes.extend_from_slice(b"\r\n");
-        }
-        stream.write_all(&bytes)?;
-        read_reply(&mut BufReader::new(stream))
+/// Sends one command to a server on this machine, on a connection of its own.
+fn try_command(port: u16, words: &[&[u8]]) -> std::io::Result<Reply> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(wait::DEADLINE))?;
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
     }
+    stream.write_all(&bytes)?;
+    read_reply(&mut BufReader::new(stream))
 }
 
 impl Drop for Redis {
@@ -145,7 +146,7 @@ impl Drop for Redis {
     }
 }
 
-fn read_reply(stream: &mut BufReader<TcpStream>) -> std::io::Result<Reply> {
+pub(crate) fn read_reply(stream: &mut BufReader<TcpStream>) -> std::io::Result<Reply> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
     let line = line.trim_end();

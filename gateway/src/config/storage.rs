@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -26,7 +25,7 @@ pub struct StorageOptions {
     pub host: String,
     /// Redis: its port.
     pub port: u16,
-    /// Redis: `host:port` in the place of the two; several would be a cluster.
+    /// Redis: `host:port` in the place of the two; several nodes of a cluster, or sentinels.
     #[serde(deserialize_with = "list")]
     pub addrs: Vec<String>,
     /// Redis: port by host, the older form of `addrs`.
@@ -39,12 +38,22 @@ pub struct StorageOptions {
     pub database: u32,
     /// Redis: seconds that a call may take.
     pub timeout: u64,
-    /// Redis: not implemented.
+    /// Redis: the addresses are nodes of a cluster.
     pub enable_cluster: bool,
-    /// Redis: not implemented.
-    pub use_ssl: bool,
-    /// Redis: not implemented; the name of a group that sentinels watch.
+    /// Redis: the addresses are sentinels, which know the master of the group of this name.
     pub master_name: String,
+    /// Redis: the sentinels' own password.
+    pub sentinel_password: String,
+    /// Redis: by TLS.
+    pub use_ssl: bool,
+    /// Redis: do not verify the server's certificate.
+    pub ssl_insecure_skip_verify: bool,
+    /// Redis: PEM file of the authorities to trust, in the place of the system's.
+    pub ca_file: PathBuf,
+    /// Redis: PEM file of a certificate for this client.
+    pub cert_file: PathBuf,
+    /// Redis: PEM file of its key.
+    pub key_file: PathBuf,
 }
 
 /// `storage.type`
@@ -57,23 +66,6 @@ pub enum StorageType {
     Memory,
     /// A Redis or Valkey server.
     Redis,
-}
-
-/// Where a Redis is and how to talk to it.
-#[derive(Debug, Clone)]
-pub struct RedisOptions {
-    /// Its name or address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// The user; empty where it has none.
-    pub username: String,
-    /// The password; empty where it wants none.
-    pub password: String,
-    /// The number of the database.
-    pub database: u32,
-    /// How long a call may take.
-    pub timeout: Duration,
 }
 
 impl Default for StorageOptions {
@@ -91,8 +83,13 @@ impl Default for StorageOptions {
             database: 0,
             timeout: 5,
             enable_cluster: false,
-            use_ssl: false,
             master_name: String::new(),
+            sentinel_password: String::new(),
+            use_ssl: false,
+            ssl_insecure_skip_verify: false,
+            ca_file: PathBuf::new(),
+            cert_file: PathBuf::new(),
+            key_file: PathBuf::new(),
         }
     }
 }
@@ -105,19 +102,6 @@ impl StorageOptions {
             true => StorageType::Redis,
             false => StorageType::Embedded,
         })
-    }
-
-    /// How to reach Redis.
-    pub fn redis(&self) -> RedisOptions {
-        let (host, port) = self.address().unwrap_or_default();
-        RedisOptions {
-            host,
-            port,
-            username: self.username.clone(),
-            password: self.password.clone(),
-            database: self.database,
-            timeout: Duration::from_secs(self.timeout),
-        }
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
@@ -137,53 +121,6 @@ impl StorageOptions {
         Ok(())
     }
 
-    fn validate_redis(&self) -> Result<(), ConfigError> {
-        const LATER: &str = "not implemented; give the address of one Redis without TLS";
-        for (key, asked) in [
-            ("storage.enable_cluster", self.enable_cluster),
-            ("storage.use_ssl", self.use_ssl),
-            ("storage.master_name", !self.master_name.is_empty()),
-            ("storage.addrs", self.addrs.len() > 1),
-            ("storage.hosts", self.hosts.len() > 1),
-        ] {
-            if asked {
-                return wrong(key, LATER);
-            }
-        }
-        if self.timeout == 0 {
-            let reason = "0 would end every call; give seconds above 0";
-            return wrong("storage.timeout", reason);
-        }
-        self.address().map(drop)
-    }
-
-    /// The one host and port that is given in one of three ways.
-    fn address(&self) -> Result<(String, u16), ConfigError> {
-        let port = |key, text: &str| match text.parse() {
-            Ok(port) if port > 0 => Ok(port),
-            _ => wrong(key, format!("`{text}` is not a port")),
-        };
-        if let Some(address) = self.addrs.first() {
-            let Some((host, text)) = address.rsplit_once(':') else {
-                return wrong("storage.addrs", format!("`{address}` is not host:port"));
-            };
-            // An IPv6 address is in brackets there.
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            return Ok((host.to_owned(), port("storage.addrs", text)?));
-        }
-        if let Some((host, text)) = self.hosts.first_key_value() {
-            return Ok((host.clone(), port("storage.hosts", text)?));
-        }
-        let host = match self.host.as_str() {
-            "" => "localhost",
-            host => host,
-        };
-        Ok((
-            host.to_owned(),
-            port("storage.port", &self.port.to_string())?,
-        ))
-    }
-
     /// Keys that are given and belong to another type of store, one sentence each.
     pub(super) fn without_effect(&self) -> impl Iterator<Item = String> {
         let (own, is_redis) = (Self::default(), self.kind() == StorageType::Redis);
@@ -197,8 +134,13 @@ impl StorageOptions {
             ("database", self.database != own.database),
             ("timeout", self.timeout != own.timeout),
             ("enable_cluster", self.enable_cluster),
-            ("use_ssl", self.use_ssl),
             ("master_name", self.master_name != own.master_name),
+            ("sentinel_password", !self.sentinel_password.is_empty()),
+            ("use_ssl", self.use_ssl),
+            ("ssl_insecure_skip_verify", self.ssl_insecure_skip_verify),
+            ("ca_file", self.ca_file != own.ca_file),
+            ("cert_file", self.cert_file != own.cert_file),
+            ("key_file", self.key_file != own.key_file),
         ];
         let others = [
             ("path", self.path != own.path),
@@ -253,41 +195,6 @@ mod tests {
             (json!({"type": "memory", "host": "h"}), StorageType::Memory),
         ] {
             assert_eq!(options(storage.clone()).kind(), kind, "{storage}");
-        }
-    }
-
-    #[test]
-    fn an_address_may_be_given_in_three_ways() {
-        for (storage, host, port) in [
-            (json!({}), "localhost", 6379),
-            (json!({"host": "h", "port": 7}), "h", 7),
-            (json!({"addrs": ["h:8"], "host": "other"}), "h", 8),
-            (json!({"addrs": "[::1]:9"}), "::1", 9),
-            (json!({"hosts": {"h": "10"}}), "h", 10),
-        ] {
-            let redis = options(storage.clone()).redis();
-            assert_eq!((redis.host.as_str(), redis.port), (host, port), "{storage}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_there_yet_or_makes_no_sense_is_refused_with_its_key() {
-        for (storage, key) in [
-            (json!({"enable_cluster": true}), "storage.enable_cluster"),
-            (json!({"use_ssl": true}), "storage.use_ssl"),
-            (json!({"master_name": "m"}), "storage.master_name"),
-            (json!({"addrs": ["a:1", "b:2"]}), "storage.addrs"),
-            (json!({"addrs": "a:1,b:2"}), "storage.addrs"),
-            (json!({"addrs": ["a"]}), "storage.addrs"),
-            (json!({"addrs": ["a:b"]}), "storage.addrs"),
-            (json!({"hosts": {"a": "1", "b": "2"}}), "storage.hosts"),
-            (json!({"port": 0}), "storage.port"),
-            (json!({"timeout": 0}), "storage.timeout"),
-        ] {
-            let mut options = options(storage.clone());
-            options.kind = Some(StorageType::Redis);
-            let error = options.validate().expect_err(&storage.to_string());
-            assert!(error.to_string().starts_with(key), "{storage}: {error}");
         }
     }
 

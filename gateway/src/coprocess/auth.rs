@@ -334,12 +334,14 @@ fn accepted(
 fn carry_over(made: &mut Session, stored: &Session) {
     made.quota_renews = stored.quota_renews;
     made.quota_remaining = stored.quota_remaining;
-    for (id, right) in &mut made.access_rights {
-        let Some(stored) = stored.access_rights.get(id) else {
+    for (api_id, right) in &mut made.access_rights {
+        let Some(stored) = stored.access_rights.get(api_id) else {
             continue;
         };
-        if right.limit.is_none() && stored.limit.is_some() {
+        if right.limit.is_none() {
             right.limit.clone_from(&stored.limit);
+        }
+        if right.allowance_scope.is_empty() {
             right.allowance_scope.clone_from(&stored.allowance_scope);
         }
     }

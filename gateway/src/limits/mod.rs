@@ -128,12 +128,7 @@ impl<'a> Demand<'a> {
 /// The limit of a session for one API alone, and what its counters are shared by.
 pub fn own_limit<'a>(session: &'a Session, api_id: &'a str) -> Option<(&'a ApiLimit, &'a str)> {
     let right = session.access_rights.get(api_id)?;
-    let limit = right.limit.as_ref()?;
-    let scope = match right.allowance_scope.as_str() {
-        "" => api_id,
-        scope => scope,
-    };
-    Some((limit, scope))
+    Some((right.limit.as_ref()?, &right.allowance_scope))
 }
 
 // === impl Key ===
@@ -287,15 +282,13 @@ impl Limits {
         let quota_name = self.quota_name(demand.scope, key);
         Ask {
             // What is in braces decides where a cluster has it: beside the quota.
-            rate: demand
-                .rate
-                .map(|rate| shared(rate, format!("{RATE_PREFIX}{{{quota_name}}}"))),
+            rate: demand.rate.map(|rate| shared(rate, &quota_name)),
             quota: demand.quota.map(|quota| SharedQuota {
                 name: quota_name,
                 max: quota.max,
                 renewal: quota.renewal,
             }),
-            api: api.map(|api| shared(api.rate, format!("{RATE_PREFIX}{{api-{}}}", api.name))),
+            api: api.map(|api| shared(api.rate, &format!("api-{}", api.name))),
         }
     }
 
@@ -361,9 +354,11 @@ fn read(name: &str, json: &[u8]) -> Option<Kept> {
         .ok()
 }
 
-fn shared(rate: Rate, name: String) -> SharedRate {
+/// Windows of different lengths are counted apart: forgetting what a short one is done with
+/// would let a long one admit too much.
+fn shared(rate: Rate, whose: &str) -> SharedRate {
     SharedRate {
-        name,
+        name: format!("{RATE_PREFIX}{{{whose}}}-{}", rate.window),
         count: rate.count,
         window: rate.window,
         width: rate.width(),

@@ -18,8 +18,14 @@ const SHARDS: usize = 64;
 /// Most bytes of one part, by estimate.
 const SHARD_BYTES: usize = 2 * 1024 * 1024;
 
-/// What an entry takes beside its notes and its name, by estimate.
-const ENTRY_BYTES: usize = 192;
+/// What an entry takes beside its windows and its name, by estimate.
+const ENTRY_BYTES: usize = 160;
+
+/// What a window takes beside its notes.
+const WINDOW_BYTES: usize = size_of::<(u64, Window)>();
+
+/// Most windows of one entry. Only a key whose rate keeps changing has more.
+const MOST_WINDOWS: usize = 4;
 
 /// How many entries are looked at for one that may go, when there is no room.
 const LOOKS: usize = 32;
@@ -94,8 +100,9 @@ struct State {
 
 struct Entry {
     id: u128,
-    window: Window,
-    rate: Option<Rate>,
+    /// By their lengths; most entries have one. Forgetting what a short one is done with
+    /// would let a long one admit too much.
+    windows: Vec<(u64, Window)>,
     quota: Option<Quota>,
     /// The quota's name in the store; empty where it is not written down.
     name: Box<str>,
@@ -169,8 +176,8 @@ impl Table {
             return;
         };
         let entry = &mut state.entries[place];
-        if count.rate.is_some() {
-            entry.window.take_back();
+        if let Some(rate) = count.rate {
+            entry.window(rate).take_back();
         }
         if let Some(quota) = &mut entry.quota
             && count.quota.is_some()
@@ -253,8 +260,7 @@ impl State {
         }
         let place = self.entries.insert(Entry {
             id,
-            window: Window::default(),
-            rate: None,
+            windows: Vec::new(),
             quota: None,
             name: Box::default(),
             is_changed: false,
@@ -323,42 +329,61 @@ impl State {
 // === impl Entry ===
 
 impl Entry {
+    /// The window of this length.
+    fn window(&mut self, rate: Rate) -> &mut Window {
+        let known = self
+            .windows
+            .iter()
+            .position(|(length, _)| *length == rate.window);
+        let place = known.unwrap_or_else(|| {
+            if self.windows.len() >= MOST_WINDOWS {
+                self.windows.remove(0);
+            }
+            self.windows.push((rate.window, Window::default()));
+            self.windows.len() - 1
+        });
+        &mut self.windows[place].1
+    }
+
     fn count(&mut self, count: &Count<'_>, now: u64) -> Outcome {
-        if count.rate.is_some() {
-            self.rate = count.rate;
-        }
-        let in_rate = count.rate.is_none_or(|rate| self.window.admits(rate, now));
-        let quota = count.quota.zip(self.quota.as_mut());
-        let mut verdict = Verdict::RateExceeded;
+        let in_rate = count
+            .rate
+            .is_none_or(|rate| self.window(rate).admits(rate, now));
+        let mut verdict = if in_rate {
+            Verdict::Pass
+        } else {
+            Verdict::RateExceeded
+        };
         let mut quota_state = None;
-        if let Some((limit, quota)) = quota {
+        if let Some((limit, quota)) = count.quota.zip(self.quota.as_mut()) {
             let is_left = quota.is_left(limit, now);
             if in_rate && is_left {
                 quota.spend(limit, now);
-            }
-            if in_rate && !is_left {
+            } else if in_rate {
                 verdict = Verdict::QuotaExceeded;
             }
             quota_state = Some(quota.state(limit));
         }
-        if in_rate && verdict != Verdict::QuotaExceeded {
-            verdict = Verdict::Pass;
-            if let Some(rate) = count.rate {
-                self.window.note(rate, now);
+        let rate_state = count.rate.map(|rate| {
+            let window = self.window(rate);
+            if verdict == Verdict::Pass {
+                window.note(rate, now);
             }
-        }
+            window.state(rate, now)
+        });
         Outcome {
             verdict,
-            rate: count.rate.map(|rate| self.window.state(rate, now)),
+            rate: rate_state,
             quota: quota_state,
         }
     }
 
     /// Whether nothing is lost with it: a quota that is written down is found again.
     fn is_over(&self, now: u64) -> bool {
-        let window = self.rate.map_or(0, |rate| rate.window);
-        let newest = self.window.newest();
-        let is_quiet = newest.is_none_or(|newest| newest.saturating_add(window) <= now);
+        let is_quiet = self.windows.iter().all(|(length, window)| {
+            let newest = window.newest();
+            newest.is_none_or(|newest| newest.saturating_add(*length) <= now)
+        });
         let is_kept = self.quota.is_none()
             || !self.name.is_empty()
             || self.quota.as_ref().is_some_and(|quota| quota.is_over(now));
@@ -368,7 +393,11 @@ impl Entry {
 
     /// By how many bytes it has grown.
     fn weigh(&mut self) -> isize {
-        let bytes = ENTRY_BYTES + self.window.bytes() + self.name.len();
+        let windows = self
+            .windows
+            .iter()
+            .map(|(_, window)| WINDOW_BYTES + window.bytes());
+        let bytes = ENTRY_BYTES + windows.sum::<usize>() + self.name.len();
         let grown = bytes.cast_signed() - self.bytes.cast_signed();
         self.bytes = bytes;
         grown

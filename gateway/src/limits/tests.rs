@@ -53,7 +53,7 @@ fn a_limit_for_one_api_takes_the_place_of_the_sessions() {
     let own = Demand::of(&session, "a");
     assert_eq!(
         (own.rate.unwrap().count, own.quota, own.scope),
-        (2, None, "a")
+        (2, None, "")
     );
     let whole = Demand::of(&session, "b");
     assert_eq!((whole.rate.unwrap().count, whole.scope), (5, ""));
@@ -117,7 +117,9 @@ async fn a_stored_session_shows_how_its_quotas_stand_until_they_are_reset() {
     let limits = over(&store);
     let document = json!({
         "quota_max": 5, "quota_renewal_rate": 60, "quota_remaining": 1, "quota_renews": 7,
-        "access_rights": {"api": {"limit": {"quota_max": 3, "quota_renewal_rate": 60}}},
+        "access_rights": {"api": {
+            "limit": {"quota_max": 3, "quota_renewal_rate": 60}, "allowance_scope": "api",
+        }},
     });
     let record = Record::parse(document.to_string().as_bytes()).unwrap();
     let session = record.session().unwrap();

@@ -7,7 +7,8 @@ use coprocess_core::{BasicAuthData, JwtData, Monitor, Session, StringMap};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::rights::{access, apply_rights};
+use super::metadata::{apply_metadata, shown};
+use super::rights;
 
 /// The entry of the metadata that names the key which a session belongs to.
 pub const TOKEN: &str = "token";
@@ -27,8 +28,8 @@ pub struct Record(Map<String, Value>);
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("stored session is not readable: {place}: {reason}")]
 pub struct Unreadable {
-    pub(super) place: String,
-    pub(super) reason: String,
+    place: String,
+    reason: String,
 }
 
 // === impl Record ===
@@ -64,7 +65,9 @@ impl Record {
         session.enable_detailed_recording =
             session.enable_detailed_recording || get(map, "enable_detail_recording")?;
         for (id, right) in &get::<Map<String, Value>>(map, "access_rights")? {
-            session.access_rights.insert(id.clone(), access(right)?);
+            session
+                .access_rights
+                .insert(id.clone(), rights::read(right)?);
         }
         session.basic_auth_data = basic_auth(map)?;
         session.jwt_data = jwt(map)?;
@@ -88,7 +91,7 @@ impl Record {
         if said_by_the_older_name {
             put(map, "enable_detailed_recording", &detailed);
         }
-        apply_rights(map, session);
+        rights::apply(map, session);
         apply_metadata(map, &session.metadata);
         if basic_auth(map).ok() != Some(session.basic_auth_data.clone()) {
             let data = session.basic_auth_data.clone().unwrap_or_default();
@@ -315,7 +318,7 @@ pub(super) fn put_group<const N: usize>(
     );
 }
 
-pub(super) fn unreadable(place: &str, error: &serde_json::Error) -> Unreadable {
+fn unreadable(place: &str, error: &serde_json::Error) -> Unreadable {
     let (place, reason) = (place.to_owned(), error.to_string());
     Unreadable { place, reason }
 }
@@ -343,31 +346,14 @@ fn monitor(map: &Map<String, Value>) -> Result<Option<Monitor>, Unreadable> {
     Ok((data != Monitor::default()).then_some(data))
 }
 
-/// Text that is still what a plugin was shown keeps the value behind it.
-fn apply_metadata(map: &mut Map<String, Value>, metadata: &StringMap) {
-    let mut before = get::<Map<String, Value>>(map, "meta_data").unwrap_or_default();
-    let entries = metadata.iter().map(|(key, text)| {
-        let kept = before.remove(key).filter(|value| text_of(value) == *text);
-        (
-            key.clone(),
-            kept.unwrap_or_else(|| Value::String(text.clone())),
-        )
-    });
-    let entries: Map<_, _> = entries.collect();
-    let entries = (!entries.is_empty()).then_some(Value::Object(entries));
-    put_value(map, "meta_data", entries);
-}
-
-fn shown((key, value): (&String, &Value)) -> (String, String) {
-    (key.clone(), text_of(value))
-}
-
-/// A value of the metadata as plugins see it.
-pub(crate) fn text_of(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+pub(super) fn object<'a>(
+    value: &'a Value,
+    place: &str,
+) -> Result<&'a Map<String, Value>, Unreadable> {
+    value.as_object().ok_or_else(|| Unreadable {
+        place: place.to_owned(),
+        reason: "an entry is not an object".into(),
+    })
 }
 
 #[cfg(test)]

@@ -120,12 +120,12 @@ pub(crate) fn limits_of_one_api_are_counted_by_themselves(driver: Driver) {
         .api(api("api"))
         .api(api("other"))
         .start();
-    let right = |limit: Value| json!({"api_id": "x", "limit": limit});
+    let right = |scope: &str, limit: Value| json!({"api_id": "x", "limit": limit, "allowance_scope": scope});
     let document = json!({
         "org_id": "org", "rate": 4, "per": 3600,
         "access_rights": {
-            "api": right(json!({"rate": 2, "per": 3600, "quota_max": 50})),
-            "other": right(json!({"quota_max": 1, "quota_renewal_rate": 3600})),
+            "api": right("one", json!({"rate": 2, "per": 3600, "quota_max": 50})),
+            "other": right("", json!({"quota_max": 1, "quota_renewal_rate": 3600})),
         },
     });
     let set = redis.command(&["SET", "apikey-key-1", &document.to_string()]);

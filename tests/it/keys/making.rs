@@ -66,6 +66,12 @@ fn what_is_no_session_is_refused_as_a_whole() {
         let response = admin(&gateway, "POST", "/tyk/keys/create", body);
         refused(&response, status, message, detail);
     }
+    assert_eq!(gateway.admin("/tyk/keys").json(), json!({"keys": []}));
+}
+
+#[test]
+fn what_is_no_named_key_is_refused_as_a_whole() {
+    let gateway = start();
     let long = format!(r#"{{"alias": "{}"}}"#, "a".repeat(1 << 20));
     let response = admin(&gateway, "POST", "/tyk/keys/create", &long);
     assert_eq!(response.status, 413, "{response:?}");

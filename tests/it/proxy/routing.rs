@@ -231,7 +231,7 @@ fn a_definition_that_asks_for_more_than_there_is_refuses_its_requests() {
     for (key, value) in [
         ("/internal", json!(true)),
         ("/enable_ip_whitelisting", json!(true)),
-        ("/strip_auth_data", json!(true)),
+        ("/graphql/enabled", json!(true)),
         ("/version_data", json!({"versions": {"1": {"name": "1"}}})),
         (
             "/version_data",

@@ -173,3 +173,20 @@ fn a_quota_that_waits_to_be_written_down_is_not_pushed_out() {
     }
     assert_eq!(table.take_unwritten(0).len(), 1000);
 }
+
+#[test]
+fn windows_of_different_lengths_do_not_make_each_other_forget() {
+    let table = Table::default();
+    let long = of("k", Rate::new(2.0, 60.0), None);
+    let short = of("k", Rate::new(2.0, 1.0), None);
+    assert!(passes(&table, &long, 0));
+    assert!(passes(&table, &long, 0));
+    for second in 1..59 {
+        assert!(passes(&table, &short, second * SECOND));
+        assert!(!passes(&table, &long, second * SECOND), "{second}");
+    }
+    for window in 2..100 {
+        let count = of("k", Rate::new(1.0, f64::from(window)), None);
+        assert!(passes(&table, &count, 59 * SECOND));
+    }
+}

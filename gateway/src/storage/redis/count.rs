@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script, cmd};
 
-use super::RedisStore;
 use super::link::Command;
+use super::{Caller, RedisStore};
 use crate::session::unix_now;
 use crate::storage::counters::{Answer, Ask, Counters, Refused, SharedRate};
 use crate::storage::{StoreError, StoreFuture};
@@ -28,23 +28,16 @@ type Numbers = (u8, u32, u64, i64, i64, u32, u64);
 
 impl Counters for RedisStore {
     fn count(&self, ask: Ask) -> StoreFuture<'static, Answer> {
-        let names = [
-            ask.rate.as_ref().map_or(0, |rate| rate.name.len()),
-            ask.quota.as_ref().map_or(0, |quota| quota.name.len()),
-            ask.api.as_ref().map_or(0, |rate| rate.name.len()),
-        ];
-        let bytes = names.iter().sum::<usize>() + ANSWER_BYTES;
-        let known = call("EVALSHA", &HASH, &ask);
-        let text = call("EVAL", TEXT, &ask);
-        let outcome = self.send::<Numbers>(Command::Script { known, text }, bytes);
-        Box::pin(async move { answer(outcome.await?) })
+        self.caller.count(ask)
     }
 
     fn quota<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Option<(i64, i64)>> {
         let mut commands = redis::pipe();
         commands.cmd("GET").arg(name);
         commands.cmd("PTTL").arg(name);
-        let asked = self.send::<(Option<i64>, i64)>(Command::Transaction(commands), name.len());
+        let asked = self
+            .caller
+            .send::<(Option<i64>, i64)>(Command::Transaction(commands), name.len());
         Box::pin(async move {
             let (used, left) = asked.await?;
             let renews = if left < 0 {
@@ -54,6 +47,49 @@ impl Counters for RedisStore {
             };
             Ok(used.map(|used| (used, renews)))
         })
+    }
+}
+
+impl Caller {
+    fn count(&self, mut ask: Ask) -> StoreFuture<'static, Answer> {
+        let of_key = ask.rate.is_some() || ask.quota.is_some();
+        if self.link.is_cluster() && of_key && ask.api.is_some() {
+            // They are on different servers. Who may not pass by its own limits must not use
+            // up the API's, so that comes last.
+            let api = ask.api.take();
+            let (first, store) = (self.count(ask), self.clone());
+            return Box::pin(async move {
+                let answer = first.await?;
+                if answer.refused.is_some() {
+                    return Ok(answer);
+                }
+                let ask = Ask {
+                    api,
+                    ..Ask::default()
+                };
+                let last = store.count(ask).await?;
+                Ok(Answer {
+                    refused: last.refused,
+                    api_remaining: last.api_remaining,
+                    api_reset: last.api_reset,
+                    ..answer
+                })
+            });
+        }
+        self.count_in_one(&ask)
+    }
+
+    fn count_in_one(&self, ask: &Ask) -> StoreFuture<'static, Answer> {
+        let names = [
+            ask.rate.as_ref().map_or(0, |rate| rate.name.len()),
+            ask.quota.as_ref().map_or(0, |quota| quota.name.len()),
+            ask.api.as_ref().map_or(0, |rate| rate.name.len()),
+        ];
+        let bytes = names.iter().sum::<usize>() + ANSWER_BYTES;
+        let known = call("EVALSHA", &HASH, ask);
+        let text = call("EVAL", TEXT, ask);
+        let outcome = self.send::<Numbers>(Command::Script { known, text }, bytes);
+        Box::pin(async move { answer(outcome.await?) })
     }
 }
 

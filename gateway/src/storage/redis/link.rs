@@ -5,18 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue,
-    IntoConnectionInfo as _, Pipeline, RedisConnectionInfo, RedisError, RedisResult,
-    ServerErrorKind, cmd,
+    Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind, cmd,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
-use crate::config::RedisOptions;
+use super::connect::{Calls, connect, listener};
+use crate::config::{RedisOptions, Topology};
 use crate::storage::StoreError;
 
 /// How often the server is asked whether it is there, and how long it may take to answer.
@@ -49,7 +46,7 @@ pub(super) struct Link {
 /// A connection, and what ends when it is given up.
 #[derive(Clone)]
 struct Connection {
-    calls: MultiplexedConnection,
+    calls: Calls,
     end: watch::Receiver<()>,
 }
 
@@ -136,6 +133,16 @@ impl Link {
         })
     }
 
+    /// Whether keys are spread over several servers.
+    pub(super) fn is_cluster(&self) -> bool {
+        self.options.topology == Topology::Cluster
+    }
+
+    /// What a connection for notices is made from.
+    pub(super) async fn listener(&self) -> RedisResult<redis::Client> {
+        listener(&self.options).await
+    }
+
     /// What the task knows.
     pub(super) fn health(&self) -> Result<(), StoreError> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
@@ -159,47 +166,16 @@ impl Link {
     }
 
     /// A connection on which the server has answered.
-    async fn connect(&self) -> Result<MultiplexedConnection, String> {
+    async fn connect(&self) -> Result<Calls, String> {
         let limit = self.options.timeout;
-        let connecting = async {
-            let client = Client::open(self.info()?)?;
-            // Each call has a limit here, so that one that is late can be told from one
-            // that failed.
-            let config = AsyncConnectionConfig::new()
-                .set_connection_timeout(None)
-                .set_response_timeout(None);
-            let mut connection = client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await?;
-            // Connecting alone does not wake a server that hangs.
-            cmd("PING").query_async::<()>(&mut connection).await?;
-            Ok(connection)
-        };
-        match timeout(limit, connecting).await {
+        match timeout(limit, connect(&self.options)).await {
             Ok(outcome) => outcome.map_err(|error: RedisError| error.to_string()),
             Err(_) => Err(late(limit)),
         }
     }
 
-    /// How the server is reached.
-    pub(super) fn info(&self) -> RedisResult<redis::ConnectionInfo> {
-        let options = &self.options;
-        let mut settings = RedisConnectionInfo::default().set_db(options.database.into());
-        if !options.username.is_empty() {
-            settings = settings.set_username(&options.username);
-        }
-        if !options.password.is_empty() {
-            settings = settings.set_password(&options.password);
-        }
-        let address = ConnectionAddr::Tcp(options.host.clone(), options.port);
-        Ok(address
-            .into_connection_info()?
-            .set_tcp_settings(TcpSettings::default().set_nodelay(true))
-            .set_redis_settings(settings))
-    }
-
     /// Returns why the connection is of no more use.
-    async fn watch(&self, mut connection: MultiplexedConnection) -> String {
+    async fn watch(&self, mut connection: Calls) -> String {
         loop {
             tokio::select! {
                 () = sleep(PING) => {}
@@ -265,14 +241,16 @@ impl Link {
     }
 
     fn address(&self) -> String {
-        format!("{}:{}", self.options.host, self.options.port)
+        let addresses = self.options.addresses.iter();
+        let addresses = addresses.map(|(host, port)| format!("{host}:{port}"));
+        addresses.collect::<Vec<_>>().join(", ")
     }
 }
 
 // === impl Command ===
 
 impl Command {
-    async fn send<T: FromRedisValue>(&self, to: &mut MultiplexedConnection) -> RedisResult<T> {
+    async fn send<T: FromRedisValue>(&self, to: &mut Calls) -> RedisResult<T> {
         match self {
             Self::One(command) => command.query_async(to).await,
             Self::Transaction(commands) => commands.query_async(to).await,

@@ -3,6 +3,7 @@
 //! All calls go through one connection, which a task of the control runtime keeps
 //! ([`link`]). While it is down, calls fail at once instead of waiting one by one.
 
+mod connect;
 mod count;
 mod link;
 mod notices;
@@ -33,10 +34,16 @@ const FIRST_ATTEMPT: Duration = Duration::from_secs(2);
 
 /// Data on a server.
 pub struct RedisStore {
-    link: Arc<Link>,
-    runtime: Handle,
+    caller: Caller,
     keeper: JoinHandle<()>,
     listener: OnceLock<JoinHandle<()>>,
+}
+
+/// What sends commands, from whatever thread this is on.
+#[derive(Clone)]
+struct Caller {
+    link: Arc<Link>,
+    runtime: Handle,
 }
 
 impl RedisStore {
@@ -49,15 +56,17 @@ impl RedisStore {
         let keeper = runtime.spawn(Arc::clone(&link).keep(sender));
         // Whichever way it ends, the gateway starts.
         let _ = blocking::wait(Box::pin(async { Ok(attempted.await) }), FIRST_ATTEMPT);
+        let runtime = runtime.clone();
         Self {
-            link,
-            runtime: runtime.clone(),
+            caller: Caller { link, runtime },
             keeper,
             listener: OnceLock::new(),
         }
     }
+}
 
-    /// Sends a command from whatever thread this is on. It and its answer take so many bytes.
+impl Caller {
+    /// Sends a command. It and its answer take so many bytes.
     fn ask<T>(&self, command: Cmd, bytes: usize) -> StoreFuture<'static, T>
     where
         T: FromRedisValue + Send + 'static,
@@ -84,7 +93,9 @@ impl RedisStore {
             })
         })
     }
+}
 
+impl RedisStore {
     /// The length of the value, and its first `most` bytes; nothing if there is none.
     async fn read(&self, key: &str, most: usize) -> Result<Option<(usize, Bytes)>, StoreError> {
         let mut commands = pipe();
@@ -93,7 +104,9 @@ impl RedisStore {
         commands.cmd("GETRANGE").arg(key).arg(0).arg(most - 1);
         // No value and an empty one look alike above.
         commands.cmd("EXISTS").arg(key);
-        let asked = self.send(Command::Transaction(commands), 3 * key.len() + most);
+        let asked = self
+            .caller
+            .send(Command::Transaction(commands), 3 * key.len() + most);
         let (length, value, is_there): (usize, Bytes, bool) = asked.await?;
         Ok((is_there || length > 0).then_some((length, value)))
     }
@@ -117,7 +130,7 @@ impl RedisStore {
         if let Some(millis) = lifetime(ttl) {
             command.arg("PX").arg(millis);
         }
-        self.ask(command, key.len() + value.len())
+        self.caller.ask(command, key.len() + value.len())
     }
 }
 
@@ -165,26 +178,29 @@ impl Store for RedisStore {
     fn delete<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
         let mut command = cmd("DEL");
         command.arg(key);
-        let outcome = self.ask::<u64>(command, key.len());
+        let outcome = self.caller.ask::<u64>(command, key.len());
         Box::pin(async move { Ok(outcome.await? > 0) })
     }
 
     fn keys<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<String>> {
         Box::pin(async move {
             let pattern = format!("{}*", literally(prefix));
+            if self.caller.link.is_cluster() {
+                // Asked of all servers at once; going on from one answer to the next is not.
+                let mut command = cmd("KEYS");
+                command.arg(&pattern);
+                let found: Vec<Vec<u8>> = self.caller.ask(command, pattern.len()).await?;
+                return Ok(texts(found));
+            }
             let mut keys = Vec::new();
             let mut cursor = 0_u64;
             loop {
                 let mut command = cmd("SCAN");
                 command.arg(cursor).arg("MATCH").arg(&pattern);
                 command.arg("COUNT").arg(SCANNED);
-                let (next, found): (u64, Vec<Vec<u8>>) = self.ask(command, pattern.len()).await?;
-                // What is not text is not ours.
-                keys.extend(
-                    found
-                        .into_iter()
-                        .filter_map(|key| String::from_utf8(key).ok()),
-                );
+                let (next, found): (u64, Vec<Vec<u8>>) =
+                    self.caller.ask(command, pattern.len()).await?;
+                keys.extend(texts(found));
                 if next == 0 {
                     break;
                 }
@@ -200,18 +216,20 @@ impl Store for RedisStore {
     fn tell_reload(&self) -> StoreFuture<'_, ()> {
         let mut command = cmd("PUBLISH");
         command.arg(notices::CHANNEL).arg(notices::RELOAD);
-        let told = self.ask::<u64>(command, notices::RELOAD.len());
+        let told = self.caller.ask::<u64>(command, notices::RELOAD.len());
         Box::pin(async move { told.await.map(drop) })
     }
 
     fn on_reload(&self, reload: Box<dyn Fn() + Send + Sync>) {
-        let listening = notices::listen(Arc::clone(&self.link), reload);
+        let listening = notices::listen(Arc::clone(&self.caller.link), reload);
         // One that listens already is enough.
-        let _ = self.listener.get_or_init(|| self.runtime.spawn(listening));
+        let _ = self
+            .listener
+            .get_or_init(|| self.caller.runtime.spawn(listening));
     }
 
     fn health(&self) -> Result<(), StoreError> {
-        self.link.health()
+        self.caller.link.health()
     }
 
     fn counters(&self) -> Option<&dyn Counters> {
@@ -228,6 +246,12 @@ impl Drop for RedisStore {
     }
 }
 
+/// What is not text is not ours.
+fn texts(found: Vec<Vec<u8>>) -> Vec<String> {
+    let texts = found.into_iter().map(String::from_utf8);
+    texts.filter_map(Result::ok).collect()
+}
+
 /// A pattern that matches this text only.
 fn literally(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
@@ -240,5 +264,9 @@ fn literally(text: &str) -> String {
     pattern
 }
 
+#[cfg(test)]
+mod count_tests;
+#[cfg(test)]
+mod group_tests;
 #[cfg(test)]
 mod tests;

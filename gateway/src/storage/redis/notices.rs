@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use redis::{Client, RedisResult};
+use redis::RedisResult;
 use serde::Deserialize;
 use tokio::time::sleep;
 use tracing::{debug, info};
@@ -42,7 +42,7 @@ pub(super) async fn listen(link: Arc<Link>, reload: Box<dyn Fn() + Send + Sync>)
 }
 
 async fn hear(link: &Link, reload: &(dyn Fn() + Send + Sync), was_lost: bool) -> RedisResult<()> {
-    let mut channel = Client::open(link.info()?)?.get_async_pubsub().await?;
+    let mut channel = link.listener().await?.get_async_pubsub().await?;
     channel.subscribe(CHANNEL).await?;
     if was_lost {
         reload();

@@ -6,22 +6,24 @@ use test_harness::redis::{Redis, Reply};
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::config::Topology;
 use crate::storage::tests::{check, run};
 
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(1).enable_all().build();
     runtime.expect("a runtime")
 }
 
-fn options(redis: &Redis) -> RedisOptions {
+pub(super) fn options(redis: &Redis) -> RedisOptions {
     RedisOptions {
-        host: "127.0.0.1".into(),
-        port: redis.port(),
+        addresses: vec![("127.0.0.1".into(), redis.port())],
+        topology: Topology::Single,
         username: String::new(),
         password: String::new(),
         database: 0,
         timeout: Duration::from_secs(20),
+        tls: None,
     }
 }
 
@@ -239,7 +241,7 @@ fn large_answers_have_a_place_kept_for_them() {
     let redis = Redis::start();
     let runtime = runtime();
     let store = RedisStore::start(options(&redis), runtime.handle());
-    let begin = || store.link.begin(MAX_VALUE);
+    let begin = || store.caller.link.begin(MAX_VALUE);
     let room: Vec<_> = std::iter::from_fn(|| begin().ok()).collect();
     assert_eq!(room.len(), 3);
     redis.command(&["SETRANGE", "most", &(MAX_VALUE - 1).to_string(), "x"]);
@@ -263,10 +265,12 @@ fn what_is_late_keeps_its_place_until_the_connection_is_given_up() {
     let error = run(store.set("k", value, None)).expect_err("it hangs");
     assert!(error.to_string().contains("no answer"), "{error}");
     assert!(
-        store.link.under_way() > 0 || store.health().is_err(),
+        store.caller.link.under_way() > 0 || store.health().is_err(),
         "the connection still holds the command"
     );
-    wait_until("the place is given back", || store.link.under_way() == 0);
+    wait_until("the place is given back", || {
+        store.caller.link.under_way() == 0
+    });
     assert!(store.health().is_err());
     redis.signal("CONT");
 }
@@ -308,8 +312,9 @@ fn a_connection_that_fails_at_once_is_not_made_at_once_again() {
     });
     let runtime = runtime();
     let options = RedisOptions {
-        host: "127.0.0.1".into(),
-        port,
+        addresses: vec![("127.0.0.1".into(), port)],
+        topology: Topology::Single,
+        tls: None,
         username: String::new(),
         password: String::new(),
         database: 0,
