@@ -162,6 +162,23 @@ fn a_key_is_replaced_and_keeps_what_an_update_must_not_touch() {
 }
 
 #[test]
+fn keys_are_listed_by_their_organisation() {
+    let upstream = Upstream::echo();
+    for function in ["", "murmur64"] {
+        let gateway = gateway()
+            .conf(json!({"hash_key_function": function}))
+            .api(keyed("api", &upstream))
+            .start();
+        let made = |org: &str| create(&gateway, &json!({"org_id": org, "access_rights": rights()}));
+        let (mine, _theirs) = (made("mine"), made("theirs"));
+        let listed = gateway.admin("/tyk/keys?filter=mine").json();
+        assert_eq!(listed, json!({"keys": [mine]}), "{function}");
+        let all = gateway.admin("/tyk/keys").json();
+        assert_eq!(all["keys"].as_array().unwrap().len(), 2, "{all}");
+    }
+}
+
+#[test]
 fn events_tell_of_keys() {
     let upstream = Upstream::echo();
     let handler = json!([{"handler_name": "eh_log_handler", "handler_meta": {"prefix": "told"}}]);

@@ -155,6 +155,34 @@ fn a_map_of_policies_is_read_before_the_apis() {
 }
 
 #[test]
+fn without_its_policies_a_gateway_serves_whoever_needs_none() {
+    let upstream = Upstream::echo();
+    let gateway = gateway()
+        .conf(json!({"policies": {"policy_source": "file", "policy_path": "not-there"}}))
+        .api(keyed("api", &upstream))
+        .start();
+    let ready = gateway.get("/ready");
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("not-there"), "{ready:?}");
+    let key = create(
+        &gateway,
+        &json!({"org_id": "org", "access_rights": {"api": {}}}),
+    );
+    assert_eq!(gateway.send(&with_key("/api/", &key)).status, 200);
+    put_first(&gateway);
+    let key = create(&gateway, &session());
+    assert_eq!(gateway.send(&with_key("/api/", &key)).status, 200);
+    assert_eq!(gateway.get("/ready").status, 200);
+}
+
+/// Writes the first policy, whose folder is not there yet.
+fn put_first(gateway: &Gateway) {
+    let early = admin(gateway, "POST", "/tyk/keys/create", &session().to_string());
+    assert_eq!(early.status, 500, "{early:?}");
+    put(gateway, &gold());
+}
+
+#[test]
 fn policies_are_shown_as_they_are_written_and_wrong_ones_are_not_taken() {
     let upstream = Upstream::echo();
     let gateway = with_folder(&upstream).start();
