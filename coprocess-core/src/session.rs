@@ -65,20 +65,22 @@ pub struct AccessDefinition {
     pub api_id: String,
     pub versions: Vec<String>,
     pub allowed_urls: Vec<AccessSpec>,
-    /// Limits on this API alone, in the place of the session's. Plugins are not shown them.
+    /// Limits for this API alone, in the place of the session's. No plugin is shown them.
     pub limit: Option<ApiLimit>,
-    /// What the API's limits are counted under; empty is the key alone. Plugins are not
+    /// What the counters of `limit` are shared by; empty means the API alone. No plugin is
     /// shown it.
     pub allowance_scope: String,
 }
 
-/// Limits of a key on one API; each means what it means in [`Session`].
+/// Rate and quota of a key on one API, with the meaning that they have in a session.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[expect(missing_docs, reason = "names and meaning are the stored session's")]
+#[expect(
+    missing_docs,
+    reason = "names and meaning are those of the stored form"
+)]
 pub struct ApiLimit {
     pub rate: f64,
     pub per: f64,
-    /// Seconds between attempts of a request over the rate; 0 and below refuse it at once.
     pub throttle_interval: f64,
     pub throttle_retry_limit: i64,
     pub max_query_depth: i64,

@@ -14,6 +14,8 @@ use crate::upstream::body::ResponseBody;
 pub enum Flow {
     /// The next one runs.
     Continue,
+    /// The upstream is next: no further step runs.
+    Forward,
     /// The request is answered here.
     Respond(Response<ResponseBody>),
 }
@@ -32,6 +34,20 @@ pub trait Middleware: Send + Sync {
     fn process<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a>;
 }
 
+/// A response on its way through a step.
+pub type Responding<'a> =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, ProxyError>> + 'a>>;
+
+/// One step that a response passes before the response hooks.
+pub trait ResponseStep: Send + Sync {
+    /// Looks at the response and changes it.
+    fn process<'a>(
+        &'a self,
+        exchange: &'a mut Exchange,
+        response: Response<ResponseBody>,
+    ) -> Responding<'a>;
+}
+
 /// The steps of one API.
 #[derive(Default)]
 pub struct Chain(Vec<Box<dyn Middleware>>);
@@ -40,6 +56,34 @@ impl Chain {
     /// Adds a step behind the others.
     pub fn push(&mut self, middleware: impl Middleware + 'static) {
         self.0.push(Box::new(middleware));
+    }
+
+    /// Adds a step, where there is one.
+    pub fn push_some(&mut self, middleware: Option<impl Middleware + 'static>) {
+        if let Some(middleware) = middleware {
+            self.push(middleware);
+        }
+    }
+
+    /// How many steps there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no step.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Puts something around each step from the one with this number on.
+    pub fn wrap<M: Middleware + 'static>(
+        &mut self,
+        from: usize,
+        with: impl Fn(Box<dyn Middleware>) -> M,
+    ) {
+        let wrapped = self.0.split_off(from).into_iter();
+        let wrapped = wrapped.map(|step| -> Box<dyn Middleware> { Box::new(with(step)) });
+        self.0.extend(wrapped.collect::<Vec<_>>());
     }
 
     /// Runs the steps until one answers or fails.
@@ -51,7 +95,7 @@ impl Chain {
             };
             match outcome? {
                 Flow::Continue => {}
-                respond @ Flow::Respond(_) => return Ok(respond),
+                last @ (Flow::Forward | Flow::Respond(_)) => return Ok(last),
             }
         }
         Ok(Flow::Continue)

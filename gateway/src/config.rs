@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::json::{self, JsonError};
 use crate::limits::RateMode;
+use crate::traffic::addresses::Addresses;
 
 mod env;
 mod limits;
@@ -62,6 +63,8 @@ pub struct Config {
     pub log_level: String,
     /// Data-plane threads; 0 means one per core.
     pub workers: usize,
+    /// Patterns of paths do not tell upper from lower case.
+    pub ignore_endpoint_case: bool,
     /// Seconds that an upstream may take to begin its answer.
     pub proxy_default_timeout: u64,
     /// Seconds that requests in flight may take to finish after SIGTERM.
@@ -91,14 +94,16 @@ pub struct Config {
     pub global_session_lifetime: i64,
     /// What a process remembers of sessions.
     pub local_session_cache: LocalSessionCache,
-    /// The admin API makes keys without access rights, which are for all APIs.
-    pub allow_master_keys: bool,
-    /// Where policies are.
-    pub policies: PolicyOptions,
+    /// Hold organisations to their sessions.
+    pub enforce_org_quotas: bool,
     /// What `X-RateLimit-*` tell: `quotas` or `rate_limits`.
     pub rate_limit_response_headers: LimitHeaders,
     /// Where rates are counted with a store that gateways share: `exact` or `local`.
     pub rate_limit_mode: RateMode,
+    /// The admin API makes keys without access rights, which are for all APIs.
+    pub allow_master_keys: bool,
+    /// Where policies are.
+    pub policies: PolicyOptions,
     /// Plugins.
     pub coprocess_options: CoprocessOptions,
     /// Handlers of system events.
@@ -160,6 +165,12 @@ pub struct HttpServerOptions {
     pub enable_websockets: bool,
     /// A listen path matches whole path segments only.
     pub enable_strict_routes: bool,
+    /// Patterns of paths that begin with `/` stand at the beginning of a path.
+    pub enable_path_prefix_matching: bool,
+    /// Patterns of paths reach to a path's end.
+    pub enable_path_suffix_matching: bool,
+    /// Addresses and networks of proxies whose `X-Forwarded-For` is believed (an addition).
+    pub trusted_proxies: Vec<String>,
     /// Seconds that a client may take to send a request's head, and that a connection may
     /// stay idle.
     pub read_timeout: u64,
@@ -189,6 +200,7 @@ impl Default for Config {
             skip_verify_existing_plugin_bundle: false,
             log_level: "info".into(),
             workers: 0,
+            ignore_endpoint_case: false,
             proxy_default_timeout: 30,
             graceful_shutdown_timeout_duration: 30,
             close_connections: false,
@@ -203,10 +215,11 @@ impl Default for Config {
             force_global_session_lifetime: false,
             global_session_lifetime: 0,
             local_session_cache: LocalSessionCache::default(),
-            allow_master_keys: false,
-            policies: PolicyOptions::default(),
+            enforce_org_quotas: false,
             rate_limit_response_headers: LimitHeaders::default(),
             rate_limit_mode: RateMode::default(),
+            allow_master_keys: false,
+            policies: PolicyOptions::default(),
             coprocess_options: CoprocessOptions::default(),
             event_handlers: EventHandlers::default(),
             storage: StorageOptions::default(),
@@ -240,6 +253,9 @@ impl Default for HttpServerOptions {
         Self {
             enable_websockets: false,
             enable_strict_routes: false,
+            enable_path_prefix_matching: false,
+            enable_path_suffix_matching: false,
+            trusted_proxies: Vec::new(),
             read_timeout: 60,
             max_request_header_bytes: 64 * 1024,
             max_request_headers: 100,
@@ -349,18 +365,14 @@ impl Config {
                 reason: format!("at most {MOST_HEADERS} are possible"),
             });
         }
+        Addresses::parse(&self.http_server_options.trusted_proxies).map_err(|wrong| {
+            let key = "http_server_options.trusted_proxies";
+            let reason = wrong;
+            ConfigError::Value { key, reason }
+        })?;
         session::validate(self)?;
         self.policies.validate()?;
-        let probes = [
-            &self.health_check_endpoint_name,
-            &self.readiness_check_endpoint_name,
-        ];
-        if probes[0] == probes[1] || probes.iter().any(|name| name.is_empty()) {
-            return Err(ConfigError::Value {
-                key: "readiness_check_endpoint_name",
-                reason: "the two probes need names, and different ones".into(),
-            });
-        }
+        self.validate_probes()?;
         self.storage.validate()?;
         if crate::telemetry::log::parse_level(&self.log_level).is_none() {
             return Err(ConfigError::Value {
@@ -369,6 +381,20 @@ impl Config {
                     "`{}` is not one of debug, info, warn, error",
                     self.log_level
                 ),
+            });
+        }
+        Ok(())
+    }
+
+    fn validate_probes(&self) -> Result<(), ConfigError> {
+        let probes = [
+            &self.health_check_endpoint_name,
+            &self.readiness_check_endpoint_name,
+        ];
+        if probes[0] == probes[1] || probes.iter().any(|name| name.is_empty()) {
+            return Err(ConfigError::Value {
+                key: "readiness_check_endpoint_name",
+                reason: "the two probes need names, and different ones".into(),
             });
         }
         Ok(())

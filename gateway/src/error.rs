@@ -11,6 +11,18 @@ use crate::upstream::body::ResponseBody;
 /// What `Allow` says of every resource: the gateway knows no more of an upstream's.
 pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+const VERSION_EXPIRED: &str =
+    "Api Version has expired, please check documentation or contact administrator";
+const API_EXPIRED: &str = "API has expired, please check documentation or contact administrator";
+const ORG_INACTIVE: &str =
+    "this organisation access has been disabled, please contact your API administrator";
+const ORG_QUOTA: &str =
+    "This organisation quota has been exceeded, please contact your API administrator";
+const ORG_RATE: &str =
+    "This organisation rate limit has been exceeded, please contact your API administrator";
+const NO_SESSION: &str = "Session state is missing or unset! Please make sure that auth headers \
+                          are properly applied";
+
 /// Why a request is answered by the gateway and not by its upstream.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
@@ -80,9 +92,6 @@ pub enum ProxyError {
     /// The gateway is shutting down its control plane, or has failed.
     #[error("internal: {0}")]
     Internal(String),
-    /// The store that knows keys cannot be asked.
-    #[error("key cannot be looked up: {0}")]
-    KeyStore(String),
     /// The key is for this API, and not for this path or method of it.
     #[error("key is not for this path and method")]
     PathNotAllowed,
@@ -96,6 +105,51 @@ pub enum ProxyError {
     /// The key has used its quota.
     #[error("quota of the key")]
     QuotaExceeded,
+    /// The organisation is switched off.
+    #[error("organisation is inactive")]
+    OrgInactive,
+    /// The organisation has used its quota.
+    #[error("quota of the organisation")]
+    OrgQuotaExceeded,
+    /// The organisation's APIs were asked too often in too short a time.
+    #[error("rate limit of the organisation")]
+    OrgRateLimited,
+    /// The store that knows keys cannot be asked.
+    #[error("key cannot be looked up: {0}")]
+    KeyStore(String),
+    /// The request does not say which version it is for, and there is no default.
+    #[error("request names no version")]
+    VersionMissing,
+    /// There is no such version.
+    #[error("version does not exist")]
+    VersionUnknown,
+    /// The version has ended.
+    #[error("version has expired")]
+    VersionExpired,
+    /// The API has ended.
+    #[error("API has expired")]
+    ApiExpired,
+    /// The path is on a list of closed ones, or not on that of the open ones.
+    #[error("path is not open")]
+    PathForbidden,
+    /// The caller's address is on a list of blocked ones, or not on that of the allowed ones.
+    #[error("address is not allowed")]
+    AddressForbidden,
+    /// The body has a limit and does not say how long it is.
+    #[error("body has no length")]
+    LengthRequired,
+    /// The body is longer than the definition allows.
+    #[error("body is longer than the definition allows")]
+    RequestTooLarge,
+    /// The upstream has failed too often lately.
+    #[error("circuit breaker is open")]
+    BreakerOpen,
+    /// The request is to be handed over to an API that is not there.
+    #[error("there is no API `{0}` to hand the request over to")]
+    LoopTarget(String),
+    /// The request has been handed over too often.
+    #[error("request is handed over from API to API without an end")]
+    LoopTooDeep,
 }
 
 impl ProxyError {
@@ -108,11 +162,7 @@ impl ProxyError {
             Self::RouteNotFound => (S::NOT_FOUND, "Not Found"),
             Self::KeyMissing => (S::UNAUTHORIZED, "Authorization field missing"),
             Self::ExtractorMiss => (S::BAD_REQUEST, "Authorization field missing"),
-            Self::SessionMissing => (
-                S::BAD_REQUEST,
-                "Session state is missing or unset! Please make sure that auth headers are \
-                 properly applied",
-            ),
+            Self::SessionMissing => (S::BAD_REQUEST, NO_SESSION),
             Self::KeyUnknown => (S::FORBIDDEN, "Access to this API has been disallowed"),
             Self::KeyExpired => (S::UNAUTHORIZED, "Key has expired, please renew"),
             Self::KeyInactive => (S::FORBIDDEN, "Key is inactive, please renew"),
@@ -137,9 +187,34 @@ impl ProxyError {
             Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, "Rate Limit Exceeded"),
             Self::ApiRateLimited(_) => (S::TOO_MANY_REQUESTS, "API Rate Limit Exceeded"),
             Self::QuotaExceeded => (S::FORBIDDEN, "Quota exceeded"),
+            Self::OrgInactive => (S::FORBIDDEN, ORG_INACTIVE),
+            Self::OrgQuotaExceeded => (S::FORBIDDEN, ORG_QUOTA),
+            Self::OrgRateLimited => (S::FORBIDDEN, ORG_RATE),
             Self::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "Upstream service reached hard timeout."),
             Self::KeyStore(_) => (S::SERVICE_UNAVAILABLE, "Service temporarily unavailable."),
+            Self::VersionMissing => (S::FORBIDDEN, "Version information not found"),
+            Self::VersionUnknown => (S::FORBIDDEN, "This API version does not seem to exist"),
+            Self::VersionExpired => (S::FORBIDDEN, VERSION_EXPIRED),
+            Self::ApiExpired => (S::FORBIDDEN, API_EXPIRED),
+            Self::AddressForbidden => (S::FORBIDDEN, "access from this IP has been disallowed"),
+            Self::LengthRequired => (
+                S::LENGTH_REQUIRED,
+                "Content length is required for this request",
+            ),
+            Self::RequestTooLarge => (S::BAD_REQUEST, "Request is too large"),
+            Self::BreakerOpen => (S::SERVICE_UNAVAILABLE, "Service temporarily unavailable."),
+            Self::LoopTarget(_) => (S::INTERNAL_SERVER_ERROR, "Couldn't detect target"),
+            Self::LoopTooDeep => (
+                S::INTERNAL_SERVER_ERROR,
+                "Loop level too deep. Found more than 5 loops in single request",
+            ),
+            Self::PathForbidden => (S::FORBIDDEN, "Requested endpoint is forbidden"),
         }
+    }
+
+    /// What clients are told.
+    pub fn message(&self) -> &str {
+        self.answer().1
     }
 
     /// Whether the connection cannot be trusted to be in step after this answer.
@@ -151,6 +226,8 @@ impl ProxyError {
                 | Self::BodyTooLarge(_)
                 | Self::DownstreamBody(_)
                 | Self::DownstreamStalled
+                | Self::LengthRequired
+                | Self::RequestTooLarge
         )
     }
 

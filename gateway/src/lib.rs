@@ -39,4 +39,5 @@ pub mod session;
 pub mod storage;
 pub mod telemetry;
 pub mod timer;
+pub mod traffic;
 pub mod upstream;

@@ -19,6 +19,7 @@ mod limits;
 mod proxy;
 mod reload;
 mod storage;
+mod traffic;
 mod upgrade;
 
 #[cfg(feature = "coprocess")]

@@ -24,7 +24,8 @@ use crate::policy::{self, Policies};
 use crate::router::Router;
 use crate::session::Sessions;
 use crate::session::lifetime::Lifetime;
-use crate::upstream::target::Target;
+use crate::traffic::Loop;
+use crate::upstream::target::{Target, TargetError};
 
 /// Loads tables of APIs.
 pub struct Loader {
@@ -154,7 +155,7 @@ impl Loader {
         let bundle = take_bundle(&mut read, found)?;
         let used = bundle.as_ref().map(|used| &*used.bundle);
         let definition = &read.definition;
-        let target = Target::parse(&definition.proxy.target_url)
+        let target = target(definition)
             .map_err(|error| format!("API `{}`: proxy.{error}", definition.api_id))?;
         let extractor = extractor(definition);
         let refused = refusal(&read).or_else(|| extractor.as_ref().err().cloned());
@@ -171,6 +172,7 @@ impl Loader {
         };
         let Made {
             request_chain,
+            response_steps,
             response_hooks,
             hooks,
         } = steps.make(refused.clone())?;
@@ -181,10 +183,12 @@ impl Loader {
             id: definition.api_id.clone(),
             name: definition.name.clone(),
             listen_path: definition.proxy.listen_path.clone(),
+            internal: definition.internal,
             strip_listen_path: definition.proxy.strip_listen_path,
             preserve_host_header: definition.proxy.preserve_host_header,
-            target,
+            target: Arc::new(target),
             request_chain,
+            response_steps,
             response_hooks,
             spec,
             hooks,
@@ -196,6 +200,17 @@ impl Loader {
             text: Arc::clone(&read.text),
             refused,
         })
+    }
+}
+
+/// The upstream. Where another API takes over, or one of a list is chosen, it is one that is
+/// never asked.
+fn target(definition: &ApiDefinition) -> Result<Target, TargetError> {
+    let proxy = &definition.proxy;
+    match (proxy.target_url.as_str(), proxy.target_list.first()) {
+        (url, _) if Loop::parse(url).is_some() => Target::parse("http://localhost:0/"),
+        ("", Some(first)) if proxy.enable_load_balancing => Target::parse(first),
+        (url, _) => Target::parse(url),
     }
 }
 
@@ -267,17 +282,7 @@ fn take_bundle(read: &mut Read, found: &Found) -> Result<Option<InUse>, String> 
 
 /// Why an API must not serve although its definition can be read.
 fn refusal(read: &Read) -> Option<String> {
-    let definition = &read.definition;
-    let mut keys = read.protective.clone();
-    let versions = &definition.version_data.versions;
-    if !definition.version_data.not_versioned && !versions.is_empty() {
-        keys.push("version_data.not_versioned = false".into());
-    }
-    // The year that templates put in for never is far beyond this.
-    let ends = |expires: &str| !matches!(expires, "" | "-1") && expires < "2900";
-    if versions.values().any(|version| ends(&version.expires)) {
-        keys.push("version_data.versions.*.expires".into());
-    }
+    let keys = &read.protective;
     (!keys.is_empty()).then(|| {
         format!(
             "its definition asks for what is not implemented: {}",
@@ -333,6 +338,15 @@ fn add(table: &mut ApiTable, mut api: Api) -> Result<(), String> {
     if table.apis.contains_key(&api.id) {
         return Err(format!("api_id `{}` is used by another definition", api.id));
     }
+    if api.internal {
+        info!(
+            api = api.id,
+            name = api.name,
+            "API loaded, for other APIs only."
+        );
+        table.apis.insert(api.id.clone(), Arc::new(api));
+        return Ok(());
+    }
     let wrong = |error| format!("proxy.{error}");
     if !table.router.is_free(&api.listen_path).map_err(wrong)? {
         let moved = format!("{}-{}", api.listen_path, api.id);
@@ -367,7 +381,7 @@ fn add(table: &mut ApiTable, mut api: Api) -> Result<(), String> {
 /// Every API is also there under its id, behind all listen paths: an API that listens on
 /// such a path itself has it.
 fn add_aliases(table: &mut ApiTable) {
-    for (id, api) in &table.apis {
+    for (id, api) in table.apis.iter().filter(|(_, api)| !api.internal) {
         if let Ok(false) = table.router.insert(&format!("/{id}/"), Arc::clone(api)) {
             warn!(
                 api = id,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use coprocess_core::Spec;
 
 use crate::bundle::InUse;
-use crate::chain::Chain;
+use crate::chain::{Chain, ResponseStep};
 use crate::coprocess::HookStep;
 use crate::events::{ApiEvents, HandlerReport};
 use crate::policy::Policies;
@@ -28,15 +28,19 @@ pub struct Api {
     pub name: String,
     /// The path prefix that it listens on.
     pub listen_path: String,
+    /// Whether only other APIs reach it.
+    pub internal: bool,
     /// Whether the listen path comes off before forwarding.
     pub strip_listen_path: bool,
     /// Whether the upstream sees the client's `Host`.
     pub preserve_host_header: bool,
     /// Where its requests go.
-    pub target: Target,
+    pub target: Arc<Target>,
     /// What a request passes first.
     pub request_chain: Chain,
-    /// What a response passes.
+    /// What a response passes first.
+    pub response_steps: Vec<Box<dyn ResponseStep>>,
+    /// What a response passes then.
     pub response_hooks: Vec<HookStep>,
     /// What hooks are told about it.
     pub spec: Arc<Spec>,
@@ -79,10 +83,12 @@ impl Api {
             id: spec.api_id.clone(),
             name: spec.api_id.clone(),
             listen_path: spec.listen_path.clone(),
+            internal: false,
             strip_listen_path: false,
             preserve_host_header: false,
-            target: Target::parse("http://localhost/").expect("this is a URL"),
+            target: Arc::new(Target::parse("http://localhost/").expect("this is a URL")),
             request_chain: Chain::default(),
+            response_steps: Vec::new(),
             response_hooks: Vec::new(),
             spec: Arc::new(spec),
             hooks: Vec::new(),

@@ -9,13 +9,17 @@ use super::HookReport;
 use super::loader::{Loader, lifetime};
 use super::plugins::HookResolver;
 use crate::bundle::Bundle;
-use crate::chain::Chain;
+use crate::chain::{Chain, ResponseStep};
 use crate::coprocess::{AuthStep, Broken, HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry, auth};
 use crate::limits::window::Rate;
 use crate::middleware::{
-    AccessRights, AuthToken, Credential, KeyLimits, Refuse, SessionState, StripAuth, WholeApi,
+    AccessRights, AuthToken, Balance, Breakers, Cors, Credential, HandOver, Headers, IpLists,
+    KeyLimits, Methods, Organisation, Refuse, Rewrite, SessionState, SizeLimits, StripAuth,
+    TimeLimits, UnlessIgnored, Version, WholeApi, ignores_paths,
 };
+use crate::traffic::addresses::Addresses;
+use crate::traffic::paths::Meaning;
 
 /// Builds the steps of one API, in the one order that there is.
 pub(super) struct Steps<'a, 'b> {
@@ -30,6 +34,7 @@ pub(super) struct Steps<'a, 'b> {
 /// What became of them.
 pub(super) struct Made {
     pub(super) request_chain: Chain,
+    pub(super) response_steps: Vec<Box<dyn ResponseStep>>,
     pub(super) response_hooks: Vec<HookStep>,
     pub(super) hooks: Vec<HookReport>,
 }
@@ -47,6 +52,7 @@ impl Steps<'_, '_> {
         }
         Ok(Made {
             request_chain,
+            response_steps: self.response_steps()?,
             response_hooks,
             hooks: self.reports,
         })
@@ -65,56 +71,107 @@ impl Steps<'_, '_> {
         self.push_hooks(&mut chain, &middleware.pre, HookType::Pre);
         self.push_guards(&mut chain)?;
         if !definition.use_keyless {
+            let first = chain.len();
             self.push_authentication(&mut chain)?;
+            self.let_ignored_paths_pass(&mut chain, first);
             self.push_hooks(&mut chain, &middleware.post_key_auth, HookType::PostKeyAuth);
+            let first = chain.len();
             self.push_session_checks(&mut chain)?;
+            self.let_ignored_paths_pass(&mut chain, first);
         } else if !middleware.post_key_auth.is_empty() || !middleware.auth_check.name.is_empty() {
             warn!(
                 api = definition.api_id,
                 "API is keyless: its auth_check and post_key_auth hooks do not run."
             );
         }
-        self.push_api_limits(&mut chain)?;
+        self.push_limits(&mut chain)?;
         self.push_transforms(&mut chain)?;
         self.push_answers(&mut chain)?;
         self.push_hooks(&mut chain, &middleware.post, HookType::Post);
+        self.push_upstreams(&mut chain)?;
         Ok(chain)
     }
 
+    /// What a response passes before its hooks, in this order.
+    fn response_steps(&self) -> Result<Vec<Box<dyn ResponseStep>>, String> {
+        let mut steps: Vec<Box<dyn ResponseStep>> = Vec::new();
+        if let Some(step) = Headers::of_responses(self.definition, self.meaning())? {
+            steps.push(Box::new(step));
+        }
+        Ok(steps)
+    }
+
+    /// Requests for paths that are not authenticated pass the steps from this one on.
+    fn let_ignored_paths_pass(&self, chain: &mut Chain, first: usize) {
+        if ignores_paths(self.definition) {
+            chain.wrap(first, UnlessIgnored);
+        }
+    }
+
     /// Version, lists of paths, CORS.
-    fn push_version_and_cors(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    fn push_version_and_cors(&mut self, chain: &mut Chain) -> Result<(), String> {
+        chain.push_some(Version::new(self.definition, self.meaning())?);
+        if self.definition.cors.enable {
+            let api = &self.definition.api_id;
+            let step = Cors::new(&self.definition.cors);
+            chain.push(step.map_err(|wrong| format!("API `{api}`: {wrong}"))?);
+        }
         Ok(())
+    }
+
+    /// How the definition's patterns of paths are meant.
+    fn meaning(&self) -> Meaning {
+        Meaning::new(&self.loader.config)
     }
 
     /// Addresses, client certificates, organisation, size, context variables.
-    fn push_guards(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    fn push_guards(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let proxies = &self.loader.config.http_server_options.trusted_proxies;
+        let proxies = Arc::new(Addresses::parse(proxies)?);
+        chain.push_some(IpLists::new(self.definition, &proxies)?);
+        chain.push_some(self.organisation());
+        chain.push_some(SizeLimits::new(self.definition, self.meaning())?);
         Ok(())
     }
 
-    /// Stripping of credentials, expiry, rights, rate and quota of the key.
+    /// The organisation that the API belongs to, where it is held to something.
+    fn organisation(&self) -> Option<Organisation> {
+        let (config, id) = (&self.loader.config, &self.definition.org_id);
+        let is_held = config.enforce_org_quotas && !id.is_empty();
+        is_held.then(|| {
+            let limits = &self.loader.limits;
+            let fresh_for = config.sessions().fresh_for;
+            Organisation::new(id, limits.store(), Arc::clone(limits), fresh_for)
+        })
+    }
+
+    /// Stripping of credentials, expiry and rights of the key.
     fn push_session_checks(&mut self, chain: &mut Chain) -> Result<(), String> {
         self.push_strip_auth(chain)?;
         chain.push(SessionState);
         let versions = &self.definition.version_data;
+        let names = versions.used().into_iter();
         chain.push(AccessRights {
-            versions: match versions.not_versioned {
-                true => Vec::new(),
-                false => versions.versions.keys().cloned().collect(),
+            versions: match versions.is_versioned() {
+                true => names.map(|(name, _)| name.to_owned()).collect(),
+                false => Vec::new(),
             },
-        });
-        let definition = self.definition;
-        chain.push(KeyLimits {
-            has_rates: !definition.disable_rate_limit,
-            has_quotas: !definition.disable_quota,
-            ..self.limits()?
         });
         Ok(())
     }
 
-    /// The rate of the whole API. Where there are keys, it is counted together with theirs.
-    fn push_api_limits(&mut self, chain: &mut Chain) -> Result<(), String> {
+    /// Rate and quota of the key and the rate of the whole API, which are counted together.
+    /// Requests for paths that are not authenticated have the last one only.
+    fn push_limits(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let definition = self.definition;
         let limits = self.limits()?;
-        if self.definition.use_keyless && limits.api.is_some() {
+        if !definition.use_keyless {
+            chain.push(KeyLimits {
+                has_rates: !definition.disable_rate_limit,
+                has_quotas: !definition.disable_quota,
+                ..limits
+            });
+        } else if limits.api.is_some() {
             chain.push(limits);
         }
         Ok(())
@@ -144,12 +201,31 @@ impl Steps<'_, '_> {
     }
 
     /// Validation and transforms of body and headers, URL rewrite, method.
-    fn push_transforms(&mut self, _chain: &mut Chain) -> Result<(), String> {
+    fn push_transforms(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let (definition, meaning) = (self.definition, self.meaning());
+        chain.push_some(Headers::of_requests(definition, meaning)?);
+        chain.push_some(TimeLimits::new(definition, meaning)?);
+        chain.push_some(Rewrite::new(definition, meaning, &self.loader.config)?);
+        chain.push_some(Methods::new(definition, meaning)?);
         Ok(())
     }
 
     /// What answers in the upstream's place: mock responses, the cache.
     fn push_answers(&mut self, _chain: &mut Chain) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Which upstream is asked, and whether it is asked at all.
+    fn push_upstreams(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let definition = self.definition;
+        chain.push_some(Breakers::new(definition, self.meaning())?);
+        if let Some(step) = HandOver::new(&definition.proxy.target_url) {
+            let api = &definition.api_id;
+            let wrong = |wrong| format!("API `{api}`: proxy.target_url: {wrong}");
+            chain.push(step.map_err(wrong)?);
+        } else {
+            chain.push_some(Balance::new(definition)?);
+        }
         Ok(())
     }
 

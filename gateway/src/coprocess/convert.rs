@@ -17,6 +17,7 @@ use crate::edge::{Policy, target};
 use crate::events::{Meta, names};
 use crate::exchange::Exchange;
 use crate::session::record::TOKEN;
+use crate::traffic::Loop;
 use crate::upstream::body::{RequestBody, ResponseBody};
 
 /// What the hook left behind cannot be used, and why.
@@ -137,7 +138,7 @@ pub(super) fn apply(
 }
 
 /// Puts a body that is held into the exchange, with the framing that it has from now on.
-pub(super) fn apply_body(body: Bytes, exchange: &mut Exchange) {
+pub(crate) fn apply_body(body: Bytes, exchange: &mut Exchange) {
     let headers = &mut exchange.head.headers;
     // A held body has a length, whatever framing the client chose.
     let said = headers
@@ -195,7 +196,18 @@ fn apply_url(request: &Request, exchange: &mut Exchange) -> Result<(), Unusable>
         return Ok(());
     }
     let base = match &request.url {
-        Some(url) => parse_url(url, exchange.policy)?,
+        Some(url) => {
+            let elsewhere = Loop::parse(url).transpose();
+            let elsewhere = elsewhere.map_err(|error| format!("hook set url to {error}"))?;
+            let (to, url) = match elsewhere {
+                Some((to, uri)) => (Some(to), uri.to_string()),
+                None => (None, url.to_string()),
+            };
+            if to.is_some() || exchange.traffic.is_some() {
+                exchange.notes().loop_to = to;
+            }
+            parse_url(&url, exchange.policy)?
+        }
         None => request.uri.clone(),
     };
     let uri = if edits {

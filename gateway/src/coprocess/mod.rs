@@ -5,12 +5,12 @@
 //! that keeps callers out.
 
 mod auth;
-mod convert;
+pub(crate) mod convert;
 pub mod data;
 mod extractor;
 pub mod host;
-mod overrides;
-mod query;
+pub(crate) mod overrides;
+pub(crate) mod query;
 mod response;
 
 use std::future::{Future, poll_fn};

@@ -77,7 +77,7 @@ fn verbatim(status: StatusCode, text: String) -> Response<ResponseBody> {
 
 /// The content type that the original's HTTP library finds for a text that has none
 /// (WHATWG MIME sniffing, the part of it that applies to valid UTF-8).
-fn sniff(text: &str) -> &'static str {
+pub(crate) fn sniff(text: &str) -> &'static str {
     const HTML: [&str; 17] = [
         "<!DOCTYPE HTML",
         "<HTML",

@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_
 use super::convert::Unusable;
 
 /// What stands for itself in a query value.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+pub(crate) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -50,7 +50,40 @@ pub(super) fn edit(base: &Uri, request: &Request) -> Result<Uri, Unusable> {
         .map_err(|error| format!("hook left a query that cannot be sent: {error}"))
 }
 
-fn decode(key: &str) -> Cow<'_, str> {
+/// The target without the parameters of this name.
+pub(crate) fn without(base: &Uri, key: &str) -> Result<Uri, String> {
+    let pairs = base.query().unwrap_or_default().split('&');
+    let kept: Vec<_> = pairs
+        .filter(|pair| decode(pair.split('=').next().unwrap_or_default()) != key)
+        .collect();
+    let mut target = base.path().to_owned();
+    if !kept.is_empty() {
+        target.push('?');
+        target.push_str(&kept.join("&"));
+    }
+    PathAndQuery::try_from(target)
+        .map(Uri::from)
+        .map_err(|error| error.to_string())
+}
+
+/// The target with another path.
+pub(crate) fn with_path(base: &Uri, path: &str) -> Result<Uri, String> {
+    let target = match base.query() {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(path),
+    };
+    target.map(Uri::from).map_err(|error| error.to_string())
+}
+
+/// A segment of a path, decoded.
+pub(crate) fn decode_path(segment: &str) -> String {
+    percent_decode(segment.as_bytes())
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+/// A name or value of a query, decoded.
+pub(crate) fn decode(key: &str) -> Cow<'_, str> {
     if key.contains(['%', '+']) {
         let spaced = key.replace('+', " ");
         Cow::Owned(

@@ -7,14 +7,19 @@ pub mod auth;
 mod limits;
 pub mod policy;
 pub mod session;
+mod traffic;
 pub mod unenforced;
-
-use std::collections::BTreeMap;
+mod versions;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::EventHandlers;
+pub use traffic::{Cors, ResponseProcessor};
+pub use versions::{
+    CircuitBreaker, HeaderTransform, Match, MethodAction, PathEntry, Trigger, TriggerOptions,
+    UrlRewrite, Version, VersionData, VersionRule,
+};
 
 pub use auth::{Auth, AuthConfigs};
 pub use limits::GlobalRateLimit;
@@ -35,6 +40,8 @@ pub struct ApiDefinition {
     pub use_keyless: bool,
     /// Not looked at for definitions from files, as in the original.
     pub active: bool,
+    /// Only other APIs reach it.
+    pub internal: bool,
     /// Where a key is found.
     pub auth: Auth,
     /// The same for each mechanism.
@@ -43,8 +50,29 @@ pub struct ApiDefinition {
     pub use_standard_auth: bool,
     /// Take credentials out of what goes to the upstream.
     pub strip_auth_data: bool,
+    /// How a request says which version it wants.
+    pub definition: VersionRule,
     /// The versions.
     pub version_data: VersionData,
+    /// When the whole API ends, `2006-01-02 15:04` in UTC; empty and `-1` are never.
+    #[serde(alias = "expires")]
+    pub expiration: String,
+    /// `$tyk_context.…` in transforms stands for something.
+    pub enable_context_vars: bool,
+    /// The original runs its transforms of responses where these are named; here they run
+    /// where there are some.
+    pub response_processors: Vec<ResponseProcessor>,
+    /// Scripts of other origins.
+    #[serde(rename = "CORS")]
+    pub cors: Cors,
+    /// Only `allowed_ips` may call.
+    pub enable_ip_whitelisting: bool,
+    /// Addresses and networks.
+    pub allowed_ips: Vec<String>,
+    /// `blacklisted_ips` may not call.
+    pub enable_ip_blacklisting: bool,
+    /// Addresses and networks.
+    pub blacklisted_ips: Vec<String>,
     /// From where to where.
     pub proxy: Proxy,
     /// The hooks.
@@ -86,26 +114,6 @@ impl ApiDefinition {
     }
 }
 
-/// `version_data`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct VersionData {
-    /// There is one version and requests do not name it.
-    pub not_versioned: bool,
-    /// The versions by name.
-    pub versions: BTreeMap<String, Version>,
-}
-
-/// One version.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Version {
-    /// Its name.
-    pub name: String,
-    /// When it ends.
-    pub expires: String,
-}
-
 /// `proxy`
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -114,6 +122,10 @@ pub struct Proxy {
     pub listen_path: String,
     /// The upstream.
     pub target_url: String,
+    /// Go to the upstreams of `target_list` in turn.
+    pub enable_load_balancing: bool,
+    /// Several upstreams.
+    pub target_list: Vec<String>,
     /// Take the listen path off before forwarding.
     pub strip_listen_path: bool,
     /// Send the client's `Host` to the upstream.

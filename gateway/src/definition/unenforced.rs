@@ -9,21 +9,17 @@ use crate::json;
 
 /// Keys that, when they ask for something, protect the API. `*` stands for any key or index.
 const PROTECTIVE: &[&str] = &[
-    "CORS.enable",
     "auth.use_certificate",
     "auth.validate_signature",
     "auth_configs.*.use_certificate",
     "auth_configs.*.validate_signature",
-    "blacklisted_ips",
     "client_certificates",
+    "definition.enabled",
     "domain",
-    "enable_ip_blacklisting",
-    "enable_ip_whitelisting",
     "enable_jwt",
     "enable_proxy_protocol",
     "enable_signature_checking",
     "graphql.enabled",
-    "internal",
     "oauth_meta.allowed_access_types",
     "openid_options.providers",
     "pinned_public_keys",
@@ -33,24 +29,14 @@ const PROTECTIVE: &[&str] = &[
     "use_mutual_tls_auth",
     "use_oauth2",
     "use_openid",
-    "version_data.versions.*.extended_paths.black_list",
     "version_data.versions.*.extended_paths.go_plugin",
     "version_data.versions.*.extended_paths.internal",
-    "version_data.versions.*.extended_paths.method_transforms",
     "version_data.versions.*.extended_paths.rate_limit",
-    "version_data.versions.*.extended_paths.size_limits",
     "version_data.versions.*.extended_paths.transform",
-    "version_data.versions.*.extended_paths.transform_headers",
     "version_data.versions.*.extended_paths.transform_response",
-    "version_data.versions.*.extended_paths.transform_response_headers",
-    "version_data.versions.*.extended_paths.url_rewrites",
     "version_data.versions.*.extended_paths.validate_json",
     "version_data.versions.*.extended_paths.validate_request",
     "version_data.versions.*.extended_paths.virtual",
-    "version_data.versions.*.extended_paths.white_list",
-    "version_data.versions.*.global_size_limit",
-    "version_data.versions.*.paths.black_list",
-    "version_data.versions.*.paths.white_list",
     "x-tyk-api-gateway",
 ];
 
@@ -122,14 +108,13 @@ mod tests {
     fn protective_keys_are_told_apart_from_ignored_ones() {
         let raw = json!({
             "enable_jwt": true,
-            "enable_ip_whitelisting": false,
+            "enable_proxy_protocol": false,
             "tags": ["x"],
             "tag_headers": [],
-            "version_data": {"versions": {"1.0": {"extended_paths": {"white_list": [{"path": "a"}]}}}},
+            "version_data": {"versions": {"1.0": {"extended_paths": {"virtual": [{"path": "a"}]}}}},
         });
         let unread = [
             "enable_jwt",
-            "enable_ip_whitelisting",
             "tags",
             "tag_headers",
             "version_data.versions.1.0.extended_paths",
@@ -140,7 +125,7 @@ mod tests {
             Unenforced {
                 protective: vec![
                     "enable_jwt".into(),
-                    "version_data.versions.1.0.extended_paths.white_list".into()
+                    "version_data.versions.1.0.extended_paths.virtual".into()
                 ],
                 ignored: vec!["tags".into()],
             }

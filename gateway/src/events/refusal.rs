@@ -12,7 +12,13 @@ pub fn tell_refusal(error: &ProxyError, exchange: &Exchange) {
     let session = exchange.session.as_deref();
     if let Some((name, message)) = event(error, session.is_some()) {
         let key = session.map_or("", |session| &session.key_id);
-        let meta = || Meta::of_key(message, exchange, key);
+        let meta = || {
+            let meta = Meta::of_key(message, exchange, key);
+            match name {
+                names::VERSION_FAILURE => meta.with("Reason", error.message()),
+                _ => meta,
+            }
+        };
         exchange.api.events.fire(name, meta);
     }
 }
@@ -28,7 +34,23 @@ fn event(error: &ProxyError, has_session: bool) -> Option<(&'static str, &'stati
         ProxyError::PathNotAllowed => (names::AUTH_FAILURE, "Auth Failure"),
         ProxyError::RateLimited(_) => (names::RATE_LIMIT_EXCEEDED, "Rate Limit Exceeded"),
         ProxyError::ApiRateLimited(_) => (names::RATE_LIMIT_EXCEEDED, "API Rate Limit Exceeded"),
+        ProxyError::OrgQuotaExceeded => (
+            names::ORG_QUOTA_EXCEEDED,
+            "Organisation quota has been exceeded",
+        ),
+        ProxyError::OrgRateLimited => (
+            names::ORG_RATE_LIMIT_EXCEEDED,
+            "Organisation rate limit has been exceeded",
+        ),
         ProxyError::QuotaExceeded => (names::QUOTA_EXCEEDED, "Key Quota Limit Exceeded"),
+        ProxyError::VersionMissing
+        | ProxyError::VersionUnknown
+        | ProxyError::VersionExpired
+        | ProxyError::ApiExpired
+        | ProxyError::PathForbidden => (
+            names::VERSION_FAILURE,
+            "Attempted access to disallowed version / path.",
+        ),
         _ => return None,
     })
 }

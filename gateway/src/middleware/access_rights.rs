@@ -52,7 +52,7 @@ impl AccessRights {
         let right = session.access_rights.get(&exchange.api.id);
         let right = right.ok_or(ProxyError::KeyUnknown)?;
         if !self.versions.is_empty() {
-            let version = self.versions.get(version_of(exchange));
+            let version = self.versions.get(exchange.version_index());
             if !version.is_some_and(|version| right.versions.contains(version)) {
                 return Err(ProxyError::KeyUnknown);
             }
@@ -63,11 +63,6 @@ impl AccessRights {
             false => Err(ProxyError::PathNotAllowed),
         }
     }
-}
-
-/// Which of the API's versions the request is for.
-fn version_of(_exchange: &Exchange) -> usize {
-    0
 }
 
 fn allows(right: &AccessDefinition, path: &str, method: &Method) -> bool {

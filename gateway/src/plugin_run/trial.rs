@@ -91,10 +91,10 @@ impl Trial {
             (Ok(Flow::Respond(answer)), _) => {
                 Ok(Effect::Answers(after, Message::of_response(&answer)))
             }
-            (Ok(Flow::Continue), Some(session)) if authenticates => {
+            (Ok(Flow::Continue | Flow::Forward), Some(session)) if authenticates => {
                 Ok(Effect::Accepts(after, session_json(session)))
             }
-            (Ok(Flow::Continue), _) => Ok(Effect::GoesOn(after)),
+            (Ok(Flow::Continue | Flow::Forward), _) => Ok(Effect::GoesOn(after)),
             (Err(ProxyError::AuthRejected), _) => Ok(Effect::Rejects(after)),
             (Err(error), _) => Err(reason(&error)),
         }
@@ -160,6 +160,8 @@ fn exchange(input: &Input, events: ApiEvents) -> Result<Exchange, String> {
         unsaved: None,
         limits: None,
         upgrade: None,
+        version: None,
+        traffic: None,
     })
 }
 

@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use super::drain::Drain;
 use super::request_id;
 use crate::admin;
-use crate::api::ApiTable;
+use crate::api::{Api, ApiTable};
 use crate::chain::Flow;
 use crate::config::Config;
 use crate::edge::{self, Policy, Verdict};
@@ -111,7 +111,10 @@ impl Worker {
         let begun = self.begin(request, peer, style);
         Box::pin(async move {
             let outcome = match begun {
-                Ok(Begun::Exchange(mut exchange)) => self.process(&mut exchange).await,
+                Ok(Begun::Exchange(mut exchange)) => {
+                    let outcome = self.process(&mut exchange).await;
+                    finish(outcome, &mut exchange)
+                }
                 // Boxed, like everything that most requests do not need.
                 Ok(Begun::Control(request)) => Box::pin(self.hand_over(*request)).await,
                 Ok(Begun::Answered(response)) => Ok(*response),
@@ -164,24 +167,34 @@ impl Worker {
             unsaved: None,
             limits: None,
             upgrade,
+            version: None,
+            traffic: None,
         })))
     }
 
     async fn process(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
-        let api = Arc::clone(&exchange.api);
-        let outcome = api.request_chain.run(exchange).await;
-        let flow = outcome.inspect_err(|error| tell_refusal(error, exchange))?;
-        let mut response = match flow {
-            Flow::Respond(response) => return Ok(response),
-            Flow::Continue => self.forward(exchange).await?,
-        };
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            for hook in &api.response_hooks {
-                response = Box::pin(hook.run_on_response(exchange, response)).await?;
+        loop {
+            let api = Arc::clone(&exchange.api);
+            let outcome = api.request_chain.run(exchange).await;
+            let flow = outcome.inspect_err(|error| tell_refusal(error, exchange))?;
+            if let Flow::Respond(response) = flow {
+                return Ok(response);
             }
+            if exchange.traffic.is_some() && self.hands_over(exchange)? {
+                continue;
+            }
+            let response = self.forward(exchange).await?;
+            let mut response = respond(&api, exchange, response).await?;
+            add_limits(response.headers_mut(), exchange);
+            return Ok(response);
         }
-        add_limits(response.headers_mut(), exchange);
-        Ok(response)
+    }
+
+    /// Hands the request over to another API, if its chain has come to that. The API is one
+    /// of the newest table.
+    fn hands_over(&self, exchange: &mut Exchange) -> Result<bool, ProxyError> {
+        let mut table = self.table.borrow_mut();
+        exchange.hand_over(table.load())
     }
 
     async fn forward(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
@@ -189,6 +202,9 @@ impl Worker {
         if let Err(error) = &outcome {
             let api = &*exchange.api;
             warn!(api = api.id, upstream = &*api.target.authority, %error, "Request failed.");
+        }
+        if exchange.traffic.is_some() {
+            exchange.note_outcome(&outcome);
         }
         outcome
     }
@@ -206,6 +222,40 @@ impl Worker {
             .unwrap_or_else(|never| match never {});
         Ok(response.map(ResponseBody::Control))
     }
+}
+
+/// Lets the response pass the steps and hooks of its API.
+async fn respond(
+    api: &Api,
+    exchange: &mut Exchange,
+    mut response: Response<ResponseBody>,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(response);
+    }
+    for step in &api.response_steps {
+        response = step.process(exchange, response).await?;
+    }
+    for hook in &api.response_hooks {
+        response = Box::pin(hook.run_on_response(exchange, response)).await?;
+    }
+    Ok(response)
+}
+
+/// Puts on an answer what steps have noted for it, on an error's too.
+fn finish(
+    outcome: Result<Response<ResponseBody>, ProxyError>,
+    exchange: &mut Exchange,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let Some(traffic) = &mut exchange.traffic else {
+        return outcome;
+    };
+    let mut response = outcome.unwrap_or_else(|error| {
+        debug!(client = %exchange.client.address, %error, "Request refused.");
+        error.into_response(&exchange.error_style)
+    });
+    traffic.finish(&mut response);
+    Ok(response)
 }
 
 /// Makes an answer one that its request can have: a HEAD, a 204 and a 304 have no content,

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::metadata::{apply_metadata, shown};
-use super::rights;
+use super::rights::{access, apply_rights};
 
 /// The entry of the metadata that names the key which a session belongs to.
 pub const TOKEN: &str = "token";
@@ -28,8 +28,8 @@ pub struct Record(Map<String, Value>);
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("stored session is not readable: {place}: {reason}")]
 pub struct Unreadable {
-    place: String,
-    reason: String,
+    pub(super) place: String,
+    pub(super) reason: String,
 }
 
 // === impl Record ===
@@ -65,9 +65,7 @@ impl Record {
         session.enable_detailed_recording =
             session.enable_detailed_recording || get(map, "enable_detail_recording")?;
         for (id, right) in &get::<Map<String, Value>>(map, "access_rights")? {
-            session
-                .access_rights
-                .insert(id.clone(), rights::read(right)?);
+            session.access_rights.insert(id.clone(), access(right)?);
         }
         session.basic_auth_data = basic_auth(map)?;
         session.jwt_data = jwt(map)?;
@@ -91,7 +89,7 @@ impl Record {
         if said_by_the_older_name {
             put(map, "enable_detailed_recording", &detailed);
         }
-        rights::apply(map, session);
+        apply_rights(map, session);
         apply_metadata(map, &session.metadata);
         if basic_auth(map).ok() != Some(session.basic_auth_data.clone()) {
             let data = session.basic_auth_data.clone().unwrap_or_default();
@@ -318,7 +316,7 @@ pub(super) fn put_group<const N: usize>(
     );
 }
 
-fn unreadable(place: &str, error: &serde_json::Error) -> Unreadable {
+pub(super) fn unreadable(place: &str, error: &serde_json::Error) -> Unreadable {
     let (place, reason) = (place.to_owned(), error.to_string());
     Unreadable { place, reason }
 }
@@ -344,16 +342,6 @@ fn monitor(map: &Map<String, Value>) -> Result<Option<Monitor>, Unreadable> {
     let trigger_limits = get(&group, "trigger_limits")?;
     let data = Monitor { trigger_limits };
     Ok((data != Monitor::default()).then_some(data))
-}
-
-pub(super) fn object<'a>(
-    value: &'a Value,
-    place: &str,
-) -> Result<&'a Map<String, Value>, Unreadable> {
-    value.as_object().ok_or_else(|| Unreadable {
-        place: place.to_owned(),
-        reason: "an entry is not an object".into(),
-    })
 }
 
 #[cfg(test)]

@@ -58,12 +58,15 @@ impl Upstream {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let state = exchange.body.stream_state();
-        let api = Arc::clone(&exchange.api);
+        let target = target_of(exchange);
         let upgrade = exchange.upgrade.take();
-        let request = self.prepare(exchange, upgrade.is_some())?;
-        let kept = self.pool.of(&api.target);
-        let mut sending = pin!(send(&kept, &api.target, request, upgrade.is_some()));
-        let outcome = self.within_limit(&mut sending, state.as_deref()).await;
+        let request = self.prepare(exchange, &target, upgrade.is_some())?;
+        let kept = self.pool.of(&target);
+        let mut sending = pin!(send(&kept, &target, request, upgrade.is_some()));
+        let own = exchange.traffic.as_ref();
+        let limit = own.and_then(|traffic| traffic.time_limit);
+        let limit = limit.unwrap_or(self.time_limit);
+        let outcome = within_limit(limit, &mut sending, state.as_deref()).await;
         if let Some(fault) = state.and_then(|state| state.fault.take()) {
             return Err(ProxyError::DownstreamBody(fault));
         }
@@ -74,30 +77,10 @@ impl Upstream {
         finish(response, Lease::new(sender, Rc::clone(&kept)))
     }
 
-    /// The limit is on the upstream, so it starts anew while the client is still sending.
-    async fn within_limit<T>(
-        &self,
-        // By reference: a future that is handed over is held twice.
-        sending: &mut Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
-        state: Option<&StreamState>,
-    ) -> Result<T, ProxyError> {
-        loop {
-            match timer::within(self.time_limit, &mut *sending).await {
-                Ok(outcome) => return outcome,
-                Err(_) => {
-                    // An upload that has ended since counts too: the upstream has the whole
-                    // limit from there.
-                    if !state.is_some_and(|state| state.progressed.take()) {
-                        return Err(ProxyError::UpstreamTimeout);
-                    }
-                }
-            }
-        }
-    }
-
     fn prepare(
         &self,
         exchange: &mut Exchange,
+        target: &Target,
         upgrade: bool,
     ) -> Result<Request<RequestBody>, ProxyError> {
         let api = &exchange.api;
@@ -106,8 +89,7 @@ impl Upstream {
         } else {
             0
         };
-        let uri = api
-            .target
+        let uri = target
             .join(&exchange.head.uri, strip)
             .map_err(|error| ProxyError::Internal(error.to_string()))?;
         if strip > 0 {
@@ -115,8 +97,8 @@ impl Upstream {
             // dot segment, but without `/app` it has.
             edge::target::check(&uri, exchange.policy).map_err(ProxyError::Malformed)?;
         }
-        // A response hook is shown the request, so then it stays here and a copy goes out.
-        let mut headers = if api.response_hooks.is_empty() {
+        // Response hooks and steps are shown the request, so then it stays here and a copy goes out.
+        let mut headers = if api.response_hooks.is_empty() && api.response_steps.is_empty() {
             std::mem::take(&mut exchange.head.headers)
         } else {
             exchange.head.headers.clone()
@@ -126,7 +108,7 @@ impl Upstream {
             tunnel::ask(&mut headers);
         }
         if !api.preserve_host_header || !headers.contains_key(header::HOST) {
-            headers.insert(header::HOST, api.target.host_header.clone());
+            headers.insert(header::HOST, target.host_header.clone());
         }
         append_forwarded_for(&mut headers, exchange);
         if let Some(via) = &self.via {
@@ -150,6 +132,34 @@ impl Upstream {
         *request.headers_mut() = headers;
         Ok(request)
     }
+}
+
+/// The limit is on the upstream, so it starts anew while the client is still sending.
+async fn within_limit<T>(
+    time_limit: Duration,
+    // By reference: a future that is handed over is held twice.
+    sending: &mut Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
+    state: Option<&StreamState>,
+) -> Result<T, ProxyError> {
+    loop {
+        match timer::within(time_limit, &mut *sending).await {
+            Ok(outcome) => return outcome,
+            Err(_) => {
+                // An upload that has ended since counts too: the upstream has the whole
+                // limit from there.
+                if !state.is_some_and(|state| state.progressed.take()) {
+                    return Err(ProxyError::UpstreamTimeout);
+                }
+            }
+        }
+    }
+}
+
+/// Where the request goes: mostly to its API's upstream.
+fn target_of(exchange: &Exchange) -> Arc<Target> {
+    let other = exchange.traffic.as_ref();
+    let other = other.and_then(|traffic| traffic.target.as_ref());
+    Arc::clone(other.unwrap_or(&exchange.api.target))
 }
 
 /// Sends on a kept connection, or on a new one. A kept connection may be closed by the

@@ -220,6 +220,50 @@ pub(crate) fn only_allowed_urls_pass(driver: Driver) {
     setup.gateway.wait_for_log_with(&["not a usable pattern"]);
 }
 
+pub(crate) fn only_versions_of_the_key_pass(driver: Driver) {
+    let version = |name: &str| json!({"name": name, "expires": "", "use_extended_paths": true});
+    let ignoring = {
+        let mut version = version("v2");
+        version["extended_paths"] = json!({"ignored": [{"path": "/open", "method": ""}]});
+        version
+    };
+    let setup = start(driver, "sessions", |api| {
+        checked(api)
+            .set(
+                "/definition",
+                json!({"location": "header", "key": "X-Version"}),
+            )
+            .set("/version_data/not_versioned", false)
+            .set(
+                "/version_data/versions",
+                json!({"v1": version("v1"), "v2": ignoring}),
+            )
+            .set("/global_rate_limit", hour(3))
+    });
+    let session = |versions: Value| json!({"access_rights": {"api": {"api_id": "api", "versions": versions}}});
+    let send = |wanted: &str, versions: Value| {
+        setup
+            .gateway
+            .send(&call("key-1", &session(versions)).header("X-Version", wanted))
+    };
+    assert_eq!(send("v1", json!(["v1"])).status, 200);
+    assert_eq!(send("v2", json!(["v1", "v2"])).status, 200);
+    for (wanted, versions) in [
+        ("v2", json!(["v1"])),
+        ("v1", json!(["v2"])),
+        ("v1", json!([])),
+    ] {
+        send(wanted, versions).assert_error(403, "Access to this API has been disallowed");
+    }
+    // What is not authenticated has no key, and the API's rate all the same.
+    let open = Request::get("/api/open").header("X-Version", "v2");
+    assert_eq!(setup.gateway.send(&open).status, 200);
+    setup
+        .gateway
+        .send(&open)
+        .assert_error(429, "API Rate Limit Exceeded");
+}
+
 pub(crate) fn clients_are_told_their_rate_where_that_is_asked_for(driver: Driver) {
     let upstream = Upstream::echo();
     let api = checked(Definition::new("api").driver(driver).upstream(&upstream));

@@ -129,6 +129,7 @@ macro_rules! scenarios {
             a_pattern_says_who_is_counted_together,
             the_rate_of_an_api_holds_for_all_its_keys,
             only_allowed_urls_pass,
+            only_versions_of_the_key_pass,
             clients_are_told_their_rate_where_that_is_asked_for,
             gateways_with_one_store_admit_exactly_what_there_is,
             limits_hold_locally_while_the_store_is_away,

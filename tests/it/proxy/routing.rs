@@ -229,17 +229,11 @@ fn an_id_never_takes_another_apis_listen_path() {
 fn a_definition_that_asks_for_more_than_there_is_refuses_its_requests() {
     let upstream = Upstream::echo();
     for (key, value) in [
-        ("/internal", json!(true)),
-        ("/enable_ip_whitelisting", json!(true)),
-        ("/graphql/enabled", json!(true)),
-        ("/version_data", json!({"versions": {"1": {"name": "1"}}})),
+        ("/graphql", json!({"enabled": true})),
+        ("/enable_proxy_protocol", json!(true)),
         (
             "/version_data",
-            json!({"not_versioned": true, "versions": {"1": {"extended_paths": {"white_list": [{"path": "x"}]}}}}),
-        ),
-        (
-            "/version_data",
-            json!({"not_versioned": true, "versions": {"Default": {"expires": "2020-01-01 00:00"}}}),
+            json!({"not_versioned": true, "versions": {"1": {"extended_paths": {"virtual": [{"path": "x"}]}}}}),
         ),
     ] {
         let gateway = gateway()

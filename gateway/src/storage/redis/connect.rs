@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
@@ -69,13 +69,20 @@ pub(super) async fn connect(options: &RedisOptions) -> RedisResult<Calls> {
     Ok(calls)
 }
 
-/// What a connection for notices is made from. A cluster passes them on to all its nodes, so
-/// that the first one is enough.
-pub(super) async fn listener(options: &RedisOptions) -> RedisResult<Client> {
-    match &options.topology {
-        Topology::Single | Topology::Cluster => single(options),
-        Topology::Sentinel { master, password } => of_sentinels(options, master, password).await,
+/// A connection that hears what is published, by whichever server of a cluster.
+pub(super) async fn listener(options: &RedisOptions) -> RedisResult<PubSub> {
+    let mut last = Err((ErrorKind::InvalidClientConfig, "there is no address").into());
+    if let Topology::Sentinel { master, password } = &options.topology {
+        let client = of_sentinels(options, master, password).await?;
+        return client.get_async_pubsub().await;
     }
+    for address in addresses(options) {
+        last = to_server(options, address)?.get_async_pubsub().await;
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
 }
 
 async fn to_one(client: Client) -> RedisResult<MultiplexedConnection> {
@@ -92,6 +99,10 @@ async fn to_one(client: Client) -> RedisResult<MultiplexedConnection> {
 fn single(options: &RedisOptions) -> RedisResult<Client> {
     let address = addresses(options).into_iter().next();
     let address = address.ok_or((ErrorKind::InvalidClientConfig, "there is no address"))?;
+    to_server(options, address)
+}
+
+fn to_server(options: &RedisOptions, address: ConnectionAddr) -> RedisResult<Client> {
     let mut settings = RedisConnectionInfo::default().set_db(options.database.into());
     if !options.username.is_empty() {
         settings = settings.set_username(&options.username);

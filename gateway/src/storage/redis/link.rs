@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use redis::aio::PubSub;
 use redis::{
     Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind, cmd,
 };
@@ -133,14 +134,14 @@ impl Link {
         })
     }
 
+    /// A connection of its own that hears what is published.
+    pub(super) async fn listener(&self) -> RedisResult<PubSub> {
+        listener(&self.options).await
+    }
+
     /// Whether keys are spread over several servers.
     pub(super) fn is_cluster(&self) -> bool {
         self.options.topology == Topology::Cluster
-    }
-
-    /// What a connection for notices is made from.
-    pub(super) async fn listener(&self) -> RedisResult<redis::Client> {
-        listener(&self.options).await
     }
 
     /// What the task knows.

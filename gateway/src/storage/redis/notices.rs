@@ -42,7 +42,7 @@ pub(super) async fn listen(link: Arc<Link>, reload: Box<dyn Fn() + Send + Sync>)
 }
 
 async fn hear(link: &Link, reload: &(dyn Fn() + Send + Sync), was_lost: bool) -> RedisResult<()> {
-    let mut channel = link.listener().await?.get_async_pubsub().await?;
+    let mut channel = link.listener().await?;
     channel.subscribe(CHANNEL).await?;
     if was_lost {
         reload();
