@@ -163,8 +163,9 @@ impl Ticket {
                 200 | 203 | 204 | 300 | 301 | 308 | 404 | 410
             )
         } else {
-            // A part is never the whole.
-            statuses.contains(&status) && status != StatusCode::PARTIAL_CONTENT
+            // These answer one request only.
+            let never = [StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED];
+            statuses.contains(&status) && !never.contains(&status)
         };
         if !known || headers.contains_key(header::SET_COOKIE) || forbids(headers) {
             return None;
@@ -263,6 +264,7 @@ mod tests {
             (&[500], 500, &[], true),
             (&[500], 200, &[], false),
             (&[206], 206, &[], false),
+            (&[304], 304, &[], false),
             (&[], 200, &[("set-cookie", "a=1")], false),
             (&[], 200, &[("cache-control", "max-age=1, PRIVATE")], false),
             (&[], 200, &[("cache-control", "no-store")], false),

@@ -58,11 +58,15 @@ impl Upstream {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let state = exchange.body.stream_state();
-        let target = target_of(exchange);
+        let api = Arc::clone(&exchange.api);
+        // Mostly it is the API's own, which needs no count of its own.
+        let other = exchange.traffic.as_ref();
+        let other = other.and_then(|traffic| traffic.target.clone());
+        let target = other.as_deref().unwrap_or(&api.target);
         let upgrade = exchange.upgrade.take();
-        let request = self.prepare(exchange, &target, upgrade.is_some())?;
-        let kept = self.pool.of(&target);
-        let mut sending = pin!(send(&kept, &target, request, upgrade.is_some()));
+        let request = self.prepare(exchange, target, upgrade.is_some())?;
+        let kept = self.pool.of(target);
+        let mut sending = pin!(send(&kept, target, request, upgrade.is_some()));
         let own = exchange.traffic.as_ref();
         let limit = own.and_then(|traffic| traffic.time_limit);
         let limit = limit.unwrap_or(self.time_limit);
@@ -153,13 +157,6 @@ async fn within_limit<T>(
             }
         }
     }
-}
-
-/// Where the request goes: mostly to its API's upstream.
-fn target_of(exchange: &Exchange) -> Arc<Target> {
-    let other = exchange.traffic.as_ref();
-    let other = other.and_then(|traffic| traffic.target.as_ref());
-    Arc::clone(other.unwrap_or(&exchange.api.target))
 }
 
 /// Sends on a kept connection, or on a new one. A kept connection may be closed by the
