@@ -16,10 +16,6 @@ type DispatchResult = Result<Object, DispatchError>;
 #[must_use = "a dispatch does nothing for the request until it is awaited"]
 pub struct DispatchFuture<'a>(State<'a>);
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "boxing the object would cost the in-place path an allocation"
-)]
 enum State<'a> {
     Ready(Option<DispatchResult>),
     Pending(Pin<Box<dyn Future<Output = DispatchResult> + 'a>>),

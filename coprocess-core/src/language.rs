@@ -9,8 +9,8 @@ use crate::{
 
 /// A language that runs plugins.
 ///
-/// Three methods are required. [`init`](Self::init) is called once, from the main thread,
-/// before any other. [`dispatch`](Self::dispatch) is called for each hook of each request,
+/// Three methods are required. [`init`](Self::init) is called once, before any other,
+/// from the thread that loads the first API which needs the language. [`dispatch`](Self::dispatch) is called for each hook of each request,
 /// on the data-plane thread that owns the request. [`trigger_event`](Self::trigger_event)
 /// is called on a control-plane thread for each event that a plugin subscribed to.
 ///

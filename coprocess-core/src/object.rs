@@ -56,8 +56,9 @@ pub struct Object {
     pub hook_name: Arc<str>,
     /// The function, as [`Plugin::hook`](crate::Plugin::hook) found it.
     pub hook: Hook,
-    /// The request as it is now, and what the hook changes in it.
-    pub request: Request,
+    /// The request as it is now, and what the hook changes in it. Boxed, like the response:
+    /// an object changes hands a dozen times, and they are most of it.
+    pub request: Box<Request>,
     /// The caller's session: set for hooks that run after authentication and for response
     /// hooks, and by an `auth_check` hook that accepts the caller.
     pub session: Option<Box<Session>>,
@@ -67,7 +68,7 @@ pub struct Object {
     /// The API that the request belongs to.
     pub spec: Arc<Spec>,
     /// The upstream's response: set for response hooks only.
-    pub response: Option<Response>,
+    pub response: Option<Box<Response>>,
     /// How long the hook may run.
     pub time_limit: Duration,
 }

@@ -4,19 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coprocess_core::{Host, InitContext, LanguageRegistry, ffi};
+use coprocess_core::{Host, LanguageRegistry, ffi};
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::admin::{self, Control};
-use crate::api::loader::{Drivers, Loader};
+use crate::api::drivers::Drivers;
+use crate::api::loader::Loader;
 use crate::api::reload::Reloader;
 use crate::bundle::{self, Bundles};
 use crate::cache::Responses;
 use crate::config::Config;
-use crate::coprocess::{Driver, data::PluginData, host::GatewayHost};
+use crate::coprocess::{data::PluginData, host::GatewayHost};
 use crate::events::{self, Events};
 use crate::server::{self, Server, ServerError};
 use crate::session::Sessions;
@@ -36,7 +37,7 @@ pub struct Gateway {
     config: Arc<Config>,
     control: Control,
     control_runtime: Runtime,
-    languages: Vec<Arc<dyn coprocess_core::CoProcessLanguage>>,
+    drivers: Arc<Drivers>,
     events: Events,
     /// The handlers of system events could all be made.
     has_event_handlers: bool,
@@ -67,7 +68,7 @@ pub enum Purpose {
 }
 
 impl Gateway {
-    /// Brings the languages up and loads the APIs. Called on the main thread.
+    /// Loads the APIs. Called on the main thread.
     pub fn build(
         config: Config,
         registry: &LanguageRegistry,
@@ -93,14 +94,14 @@ impl Gateway {
             events: events.clone(),
         });
         ffi::install_host(Arc::clone(&host));
-        let (drivers, languages) = start_languages(&config, registry, &host);
+        let drivers = Arc::new(Drivers::new(registry, &config, &host));
         let limits = &config.local_response_cache;
         let responses = Responses::new(limits.max_bytes, limits.max_entry_bytes);
         let reloader = Reloader::start(Loader {
             responses: responses.clone(),
             bundles: bundles(&config, purpose, control_runtime.handle())?,
             config: Arc::clone(&config),
-            drivers,
+            drivers: Arc::clone(&drivers),
             sessions: Arc::clone(&sessions),
             events: events.clone(),
         });
@@ -115,7 +116,7 @@ impl Gateway {
             config,
             control,
             control_runtime,
-            languages,
+            drivers,
             events,
             has_event_handlers: handlers.iter().all(|handler| handler.problem.is_none()),
         })
@@ -170,9 +171,7 @@ impl Gateway {
             .block_on(drain(running, grace, &mut signals, &self.control.store));
         self.control_runtime.block_on(self.save_sessions());
         self.control_runtime.block_on(self.tell_last_events());
-        for language in &self.languages {
-            language.shutdown();
-        }
+        self.drivers.shut_down();
         flush(&self.control.store);
         self.control_runtime
             .shutdown_timeout(Duration::from_secs(1));
@@ -252,56 +251,6 @@ fn bundles(config: &Config, purpose: Purpose, runtime: &Handle) -> std::io::Resu
         Purpose::Check => bundle::Store::temporary(folder, runtime.clone())?,
     };
     Ok(Bundles::new(config, store, runtime.clone()))
-}
-
-/// Makes and starts every linked language. One that does not come up is kept as a reason:
-/// its APIs refuse, others run.
-fn start_languages(
-    config: &Config,
-    registry: &LanguageRegistry,
-    host: &Arc<dyn Host>,
-) -> (Drivers, Vec<Arc<dyn coprocess_core::CoProcessLanguage>>) {
-    let mut drivers = Drivers {
-        up: Vec::new(),
-        down: Vec::new(),
-    };
-    let mut languages = Vec::new();
-    for registration in registry.registrations() {
-        let wanted = config.coprocess_options.enable_coprocess || registration.drivers.is_empty();
-        if !wanted {
-            info!(
-                language = registration.name,
-                "Plugins are switched off by enable_coprocess."
-            );
-            continue;
-        }
-        let language: Arc<dyn coprocess_core::CoProcessLanguage> = (registration.new)().into();
-        let folder = registration.drivers.first().unwrap_or(&registration.name);
-        let context = InitContext {
-            host: Arc::clone(host),
-            options: config.coprocess_options.language.clone(),
-            plugin_directory: config.middleware_path.join(folder),
-            workers: config.worker_count(),
-        };
-        let outcome = language.init(context);
-        for &name in registration.drivers {
-            match &outcome {
-                Ok(()) => drivers.up.push(Driver {
-                    name: name.into(),
-                    language: Arc::clone(&language),
-                }),
-                Err(error) => drivers.down.push((name, error.to_string())),
-            }
-        }
-        match outcome {
-            Ok(()) => {
-                info!(language = registration.name, drivers = ?registration.drivers, "Language is up.");
-                languages.push(language);
-            }
-            Err(error) => error!(language = registration.name, %error, "Language did not start."),
-        }
-    }
-    (drivers, languages)
 }
 
 /// Waits for the data plane to finish, for no longer than `grace`; another signal ends the

@@ -3,6 +3,11 @@
 
 use std::process::ExitCode;
 
+/// Hooks allocate: objects, sessions, all that their languages make. What that costs was
+/// measured, and so was the memory; see docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     gateway::cli::main()
 }

@@ -5,15 +5,16 @@
 //! Listen paths with `{…}` patterns are regular expressions, tried one by one before plain
 //! prefixes that are shorter.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use regex::Regex;
+use rustc_hash::FxHashMap;
 
 /// What the router finds for a path.
 #[derive(Debug)]
 pub struct Router<T> {
-    plain: HashMap<Box<str>, Arc<T>>,
+    /// Listen paths are the operator's, so nobody else can make them collide.
+    plain: FxHashMap<Box<str>, Arc<T>>,
     /// Different lengths of the plain prefixes, longest first.
     lengths: Vec<usize>,
     /// Patterns with the length of their text, longest first.
@@ -36,7 +37,7 @@ impl<T> Router<T> {
     /// An empty router; `strict` makes prefixes end at a path segment.
     pub fn new(strict: bool) -> Self {
         Self {
-            plain: HashMap::new(),
+            plain: FxHashMap::default(),
             lengths: Vec::new(),
             patterns: Vec::new(),
             strict,

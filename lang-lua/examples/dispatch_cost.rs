@@ -238,12 +238,12 @@ fn object(plugin: &dyn Plugin, name: &str, hook_type: HookType, number: usize) -
         hook_type,
         hook_name: name.into(),
         hook: plugin.hook(name, hook_type).expect("the function exists"),
-        request,
+        request: Box::new(request),
         session: matches!(hook_type, HookType::Post | HookType::Response)
             .then(|| Box::new(session)),
         metadata: StringMap::new(),
         spec: Arc::new(Spec::default()),
-        response: (hook_type == HookType::Response).then_some(response),
+        response: (hook_type == HookType::Response).then_some(Box::new(response)),
         time_limit: Duration::from_secs(60),
     }
 }

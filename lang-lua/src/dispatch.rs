@@ -123,12 +123,14 @@ fn build(shared: &Shared, code: &Arc<Code>, limit: Duration) -> Result<Vm, Dispa
     let mut vm = Vm::new(&shared.options, &shared.host, &code.files).map_err(unavailable)?;
     vm.set_functions(&code.functions).map_err(unavailable)?;
     let began = Instant::now();
-    for file in &*code.files {
-        // One limit for all of them: the thread has other requests.
-        let left = limit.saturating_sub(began.elapsed());
-        vm.run_file(file, left)
-            .map_err(|failure| dispatch_error(shared, code, failure, limit))?;
-    }
+    // One limit for all of them: the thread has other requests.
+    let left = || limit.saturating_sub(began.elapsed());
+    let files = code.files.iter();
+    files
+        .map(|file| vm.run_file(file, left()))
+        .chain(std::iter::once_with(|| vm.settle(left())))
+        .collect::<Result<(), _>>()
+        .map_err(|failure| dispatch_error(shared, code, failure, limit))?;
     Ok(vm)
 }
 

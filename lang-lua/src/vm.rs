@@ -140,6 +140,13 @@ impl Vm {
         Ok(())
     }
 
+    /// Gives back what compiling the code left behind: several times what stays, for large
+    /// tables. From here on the collector works in proportion to what is in use.
+    pub(crate) fn settle(&self, limit: Duration) -> Result<(), Failure> {
+        // Guarded, because finalizers are the plugin's code.
+        self.guarded(limit, || self.lua().gc_collect())
+    }
+
     /// Calls a hook on the object that is bound, see [`bind`](crate::raw::current::bind).
     pub(crate) fn call_hook(
         &self,

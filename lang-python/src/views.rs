@@ -23,10 +23,10 @@ use crate::plugin::Function;
 
 /// The parts of an [`Object`] that a hook may change.
 pub(crate) struct Given<'a> {
-    request: &'a mut Request,
+    request: &'a mut Box<Request>,
     session: &'a mut Option<Box<Session>>,
     metadata: &'a mut StringMap,
-    response: &'a mut Option<Response>,
+    response: &'a mut Option<Box<Response>>,
     spec: &'a Arc<Spec>,
 }
 
@@ -243,7 +243,7 @@ impl<'py> Views<'py> {
     fn take_request(
         &mut self,
         returned: Option<&Bound<'py, PyAny>>,
-        given: &mut Request,
+        given: &mut Box<Request>,
     ) -> PyResult<()> {
         let Some(Record::Request(mut own)) = message::reclaim(self.request()?.as_super())? else {
             return Err(gone());
@@ -253,7 +253,7 @@ impl<'py> Views<'py> {
                 let Record::Request(other) = message::given(other)? else {
                     return Err(gone());
                 };
-                *given = other.adopted_by(own.request);
+                **given = other.adopted_by(*own.request);
             }
             _ => {
                 own.give_back(given);
@@ -359,7 +359,7 @@ fn metadata_field() -> &'static FieldInfo {
 fn take_response<'py>(
     own: &Bound<'py, ResponseObject>,
     result: &Bound<'py, PyAny>,
-) -> PyResult<Option<Response>> {
+) -> PyResult<Option<Box<Response>>> {
     let mine = message::reclaim(own.as_super())?;
     let Some(Record::Response(mine)) = mine else {
         return Ok(None);

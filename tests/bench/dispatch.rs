@@ -59,14 +59,14 @@ pub(crate) fn run(
         hook_type: HookType::Pre,
         hook_name: name.into(),
         hook: hook.clone(),
-        request: Request {
+        request: Box::new(Request {
             raw_body: body.clone(),
             ..Request::new(
                 Method::GET,
                 Uri::from_static("/items/17?a=b"),
                 headers.clone(),
             )
-        },
+        }),
         session: None,
         metadata: StringMap::new(),
         spec: Arc::clone(&spec),

@@ -39,7 +39,7 @@ pub(super) fn a_binary_response_body_is_empty_as_text(suite: &Suite) {
 }
 
 /// What a response hook makes of a plain response with two cookies.
-fn answer(suite: &Suite, name: &str, raw_body: Bytes) -> Response {
+fn answer(suite: &Suite, name: &str, raw_body: Bytes) -> Box<Response> {
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("content-type", "text/plain"),
@@ -51,14 +51,14 @@ fn answer(suite: &Suite, name: &str, raw_body: Bytes) -> Response {
     }
     let object = Object {
         session: Some(Box::default()),
-        response: Some(Response {
+        response: Some(Box::new(Response {
             status_code: 200,
             headers,
             edited_headers: None,
             header_edits: Vec::new(),
             raw_body,
             raw_body_only: false,
-        }),
+        })),
         ..suite.object(name, HookType::Response)
     };
     let object = suite.succeed(object);

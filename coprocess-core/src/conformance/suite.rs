@@ -148,7 +148,7 @@ pub(super) fn object(plugin: &dyn Plugin, name: &str, hook_type: HookType) -> Ob
         hook_type,
         hook_name: name.into(),
         hook,
-        request: request(),
+        request: Box::new(request()),
         session: None,
         metadata: StringMap::new(),
         spec: Arc::new(Spec {

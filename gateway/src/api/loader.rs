@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use coprocess_core::Spec;
 use tracing::{error, info, warn};
 
-pub use super::plugins::Drivers;
+use super::drivers::Drivers;
 use super::plugins::HookResolver;
 use super::steps::{Made, Steps, asks_plugin};
 use super::{Api, ApiTable, event_handlers};
@@ -30,7 +30,7 @@ pub struct Loader {
     /// The process configuration.
     pub config: Arc<Config>,
     /// The languages.
-    pub drivers: Drivers,
+    pub drivers: Arc<Drivers>,
     /// Where sessions are kept.
     pub sessions: Arc<Sessions>,
     /// Where events go.

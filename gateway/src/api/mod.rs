@@ -1,5 +1,6 @@
 //! The runtime model: an API as it serves requests, and the table of all of them.
 
+pub mod drivers;
 mod event_handlers;
 pub mod loader;
 mod plugins;

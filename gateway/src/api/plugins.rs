@@ -9,18 +9,11 @@ use std::time::Duration;
 use coprocess_core::{Hook, HookType, LoadError, Placement, Plugin, PluginSource, SourceKind};
 use tracing::{error, warn};
 
+use super::drivers::Drivers;
 use crate::bundle::Bundle;
 use crate::config::Config;
 use crate::coprocess::{Broken, CallSettings, Driver, HookCall, HookStep};
 use crate::definition::{CustomMiddleware, Dispatch, HookEntry};
-
-/// The drivers of this process: up, or down with the reason.
-pub struct Drivers {
-    /// Languages that came up.
-    pub up: Vec<Driver>,
-    /// Drivers whose language is linked but did not come up.
-    pub down: Vec<(&'static str, String)>,
-}
 
 /// The folder of the bundle, if the code is in one, and the driver.
 type CodeKey = (Option<PathBuf>, Arc<str>);
@@ -161,15 +154,16 @@ impl<'a> HookResolver<'a> {
     }
 
     fn find_driver(&self, name: &str) -> Result<Driver, Broken> {
-        if let Some(driver) = self.drivers.up.iter().find(|driver| &*driver.name == name) {
-            return Ok(driver.clone());
+        match self.drivers.find(name) {
+            Some(Ok(driver)) => return Ok(driver),
+            Some(Err(reason)) => {
+                return Err(Broken::Driver(format!(
+                    "driver `{name}` did not start: {reason}"
+                )));
+            }
+            None => {}
         }
-        if let Some((_, reason)) = self.drivers.down.iter().find(|(down, _)| *down == name) {
-            return Err(Broken::Driver(format!(
-                "driver `{name}` did not start: {reason}"
-            )));
-        }
-        let known: Vec<_> = self.drivers.up.iter().map(|driver| &*driver.name).collect();
+        let known = self.drivers.names();
         let known = if known.is_empty() {
             "none".to_owned()
         } else {

@@ -60,14 +60,14 @@ pub(super) fn response_object(
     let session = Some(Box::new(session));
     let headers = std::mem::take(&mut exchange.head.headers);
     let mut object = object(step, call, exchange, headers, Bytes::new(), session);
-    object.response = Some(Response {
+    object.response = Some(Box::new(Response {
         status_code: head.status.as_u16().into(),
         headers: head.headers,
         edited_headers: None,
         header_edits: Vec::new(),
         raw_body: shown,
         raw_body_only: call.raw_body_only,
-    });
+    }));
     object
 }
 
@@ -83,7 +83,7 @@ fn object(
         hook_type: step.hook_type,
         hook_name: Arc::clone(&step.name),
         hook: call.hook.clone(),
-        request: Request {
+        request: Box::new(Request {
             scheme: exchange.scheme,
             raw_body,
             raw_body_only: call.raw_body_only,
@@ -96,7 +96,7 @@ fn object(
                 exchange.head.uri.clone(),
                 headers,
             )
-        },
+        }),
         metadata: session
             .as_ref()
             .map(|session| session.metadata.clone())

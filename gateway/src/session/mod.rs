@@ -16,7 +16,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use coprocess_core::Session;
-use moka::sync::Cache;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
@@ -30,9 +31,8 @@ use writer::{Command, Save};
 /// Most bytes of sessions that a process remembers.
 const MAX_REMEMBERED: u64 = 64 * 1024 * 1024;
 
-/// How long a session is remembered after its last use. It is looked up again long before
-/// that; what is left is when it was written.
-const REMEMBERED_FOR: Duration = Duration::from_secs(600);
+/// For how many sessions there is room from the start.
+const REMEMBERED_AT_FIRST: usize = 1024;
 
 /// How many saves may wait.
 const QUEUE: usize = 8192;
@@ -72,7 +72,7 @@ pub struct Settings {
 /// Sessions that this process has seen, by name, and how often one was deleted.
 #[derive(Clone)]
 struct Remembered {
-    sessions: Cache<String, Arc<Kept>>,
+    sessions: Arc<Cache<String, Arc<Kept>, Weight>>,
     deletions: Arc<AtomicU64>,
 }
 
@@ -112,20 +112,24 @@ pub fn unix_now() -> i64 {
     now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }
 
+/// How many bytes a session takes.
+#[derive(Debug, Clone, Copy)]
+struct Weight;
+
+impl Weighter<String, Arc<Kept>> for Weight {
+    fn weight(&self, name: &String, kept: &Arc<Kept>) -> u64 {
+        // A guess at what it takes beside its document.
+        (name.len() + 3 * kept.json.len() + 1024) as u64
+    }
+}
+
 // === impl Remembered ===
 
 impl Remembered {
     fn new() -> Self {
-        let weight = |name: &String, kept: &Arc<Kept>| {
-            // A guess at what the session takes beside its document.
-            u32::try_from(name.len() + 3 * kept.json.len() + 1024).unwrap_or(u32::MAX)
-        };
+        let sessions = Cache::with_weighter(REMEMBERED_AT_FIRST, MAX_REMEMBERED, Weight);
         Self {
-            sessions: Cache::builder()
-                .max_capacity(MAX_REMEMBERED)
-                .weigher(weight)
-                .time_to_idle(REMEMBERED_FOR)
-                .build(),
+            sessions: Arc::new(sessions),
             deletions: Arc::default(),
         }
     }
@@ -139,14 +143,14 @@ impl Remembered {
     fn insert(&self, name: String, kept: Arc<Kept>, age: u64) {
         self.sessions.insert(name.clone(), kept);
         if self.age() != age {
-            self.sessions.invalidate(&name);
+            self.sessions.remove(&name);
         }
     }
 
     /// Forgets a deleted session.
     fn delete(&self, name: &String) -> u64 {
         let age = self.deletions.fetch_add(1, Ordering::AcqRel) + 1;
-        self.sessions.invalidate(name);
+        self.sessions.remove(name);
         age
     }
 }

@@ -285,7 +285,7 @@ async fn two_ids_with_one_hash_do_not_share_a_session() {
     assert!(setup.sessions.seen(&ids[0]).unwrap().is_owner_known);
     assert!(setup.sessions.seen(&ids[1]).is_none());
     assert!(setup.sessions.find(&ids[1]).await.unwrap().is_none());
-    setup.sessions.remembered.sessions.invalidate_all();
+    setup.sessions.remembered.sessions.clear();
     assert!(
         setup.sessions.find(&ids[1]).await.unwrap().is_none(),
         "from the store"
@@ -367,7 +367,7 @@ async fn a_session_with_an_id_that_no_store_takes_is_saved() {
     let setup = start(LONG, false);
     let id = "a".repeat(5000);
     setup.use_session(&id, &session("a"), lasting(0)).await;
-    setup.sessions.remembered.sessions.invalidate_all();
+    setup.sessions.remembered.sessions.clear();
     let found = setup.sessions.find(&id).await.unwrap().unwrap();
     assert_eq!(found.session.alias, "a");
     assert!(found.is_owner_known);

@@ -106,7 +106,7 @@ impl Writer {
     /// Adds a save, unless the session was deleted after the request had begun.
     fn collect(&self, saves: &mut Saves, name: String, what: Save, age: u64) {
         if self.deleted.get(&name).is_some_and(|deleted| deleted > age) {
-            self.remembered.sessions.invalidate(&name);
+            self.remembered.sessions.remove(&name);
         } else {
             saves.insert(name, what);
         }
@@ -126,7 +126,7 @@ impl Writer {
         while let Some(outcome) = running.join_next().await {
             if let Ok(Err((name, error))) = outcome {
                 // The next request finds that it is not there, and tries again.
-                self.remembered.sessions.invalidate(&name);
+                self.remembered.sessions.remove(&name);
                 failed += 1;
                 last = Some(error);
             }

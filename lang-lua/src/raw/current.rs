@@ -64,7 +64,11 @@ mod tests {
             hook_type: HookType::Pre,
             hook_name: "hook".into(),
             hook: Hook::by_name(),
-            request: Request::new(Method::GET, Uri::from_static("/"), HeaderMap::new()),
+            request: Box::new(Request::new(
+                Method::GET,
+                Uri::from_static("/"),
+                HeaderMap::new(),
+            )),
             session: None,
             metadata: StringMap::new(),
             spec: Arc::default(),

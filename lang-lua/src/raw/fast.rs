@@ -71,7 +71,7 @@ fn object<'a>() -> Result<&'a mut Object, Unusual> {
 }
 
 fn response<'a>() -> Result<&'a mut Response, Unusual> {
-    object()?.response.as_mut().ok_or(Unusual)
+    object()?.response.as_deref_mut().ok_or(Unusual)
 }
 
 /// The bytes of an argument that is a string, which lives for as long as it is an argument.

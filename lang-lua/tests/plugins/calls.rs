@@ -65,14 +65,14 @@ fn response_hook(body: &str) -> Object {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("text/plain"));
     headers.insert("server", HeaderValue::from_static("s"));
-    object.response = Some(Response {
+    object.response = Some(Box::new(Response {
         status_code: 200,
         headers,
         edited_headers: None,
         header_edits: Vec::new(),
         raw_body: bytes::Bytes::new(),
         raw_body_only: false,
-    });
+    }));
     match fixture.dispatch(object) {
         Ok(object) => object,
         Err(error) => panic!("{body}: {error}"),

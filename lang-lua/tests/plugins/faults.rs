@@ -102,13 +102,15 @@ fn failure(hook_type: HookType, code: &str) -> DispatchError {
     let fixture = Fixture::new(code);
     assert_eq!(fixture.plugin.problems(), [""; 0], "{code}");
     let mut object = fixture.object("hook", hook_type);
-    object.response = (hook_type == HookType::Response).then(|| Response {
-        status_code: 200,
-        headers: HeaderMap::new(),
-        edited_headers: None,
-        header_edits: Vec::new(),
-        raw_body: bytes::Bytes::new(),
-        raw_body_only: false,
+    object.response = (hook_type == HookType::Response).then(|| {
+        Box::new(Response {
+            status_code: 200,
+            headers: HeaderMap::new(),
+            edited_headers: None,
+            header_edits: Vec::new(),
+            raw_body: bytes::Bytes::new(),
+            raw_body_only: false,
+        })
     });
     match fixture.dispatch(object) {
         Err(error) => error,

@@ -60,14 +60,14 @@ fn listed() -> Names {
     let fixture = Fixture::new(LIST);
     let mut object = fixture.object("list", HookType::Response);
     object.request.client_address = Some(std::net::Ipv4Addr::LOCALHOST.into());
-    object.response = Some(Response {
+    object.response = Some(Box::new(Response {
         status_code: 200,
         headers: HeaderMap::new(),
         edited_headers: None,
         header_edits: Vec::new(),
         raw_body: bytes::Bytes::new(),
         raw_body_only: false,
-    });
+    }));
     let object = fixture
         .dispatch(object)
         .unwrap_or_else(|error| panic!("{error}"));

@@ -84,10 +84,10 @@ impl Fixture {
                 .plugin
                 .hook(name, hook_type)
                 .expect("the function exists"),
-            request: Request {
+            request: Box::new(Request {
                 raw_body: Bytes::from_static(b"body"),
                 ..Request::new(Method::GET, Uri::from_static("/things?a=1"), headers)
-            },
+            }),
             session: None,
             metadata: StringMap::new(),
             spec: Arc::new(Spec::default()),

@@ -99,7 +99,7 @@ fn the_global_object_is_the_whole_message() {
         HookType::Response,
         "assert(object.hook_type == 5 and object.response == response)\n\
          object.response.status_code = 202 return response",
-        |object| object.response = Some(response()),
+        |object| object.response = Some(Box::new(response())),
     );
     assert_eq!(object.response.unwrap().status_code, 202);
 }
@@ -200,7 +200,7 @@ fn multivalue_headers_are_the_same_in_any_case() {
         "table.insert(response.multivalue_headers, { key = 'x-new', values = { '1' } })\n\
          for _, header in ipairs(response.multivalue_headers) do header.key = header.key:lower() end\n\
          return response",
-        |object| object.response = Some(response()),
+        |object| object.response = Some(Box::new(response())),
     );
     let edited = object.response.unwrap().edited().unwrap();
     let keys: Vec<_> = edited

@@ -279,14 +279,14 @@ fn response_headers_can_be_edited_in_each_style() {
         headers.append("x-a", HeaderValue::from_static("1"));
         headers.append("x-a", HeaderValue::from_static("2"));
         object.session = Some(Box::default());
-        object.response = Some(Response {
+        object.response = Some(Box::new(Response {
             status_code: 200,
             headers,
             edited_headers: None,
             header_edits: Vec::new(),
             raw_body: Bytes::from_static(b"body"),
             raw_body_only: false,
-        });
+        }));
     };
     let edited = |body: &str| {
         let object = after(HookType::Response, body, prepare);

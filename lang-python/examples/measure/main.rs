@@ -332,7 +332,11 @@ fn object(hook: &coprocess_core::Hook, name: &str) -> Object {
         hook_type: HookType::Pre,
         hook_name: name.into(),
         hook: hook.clone(),
-        request: Request::new(Method::GET, Uri::from_static("/things/1?a=1"), headers),
+        request: Box::new(Request::new(
+            Method::GET,
+            Uri::from_static("/things/1?a=1"),
+            headers,
+        )),
         session: Some(Box::new(Session::default())),
         metadata: StringMap::new(),
         spec: Arc::new(Spec::default()),

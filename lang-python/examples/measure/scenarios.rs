@@ -108,17 +108,19 @@ impl Scenario {
             hook_type: self.hook_type,
             hook_name: Arc::clone(&self.name),
             hook: self.hook.clone(),
-            request,
+            request: Box::new(request),
             session: is_response.then(|| Box::new(Session::default())),
             metadata: StringMap::new(),
             spec: Arc::clone(&self.spec),
-            response: is_response.then(|| Response {
-                status_code: 200,
-                headers: self.answer.clone(),
-                edited_headers: None,
-                header_edits: Vec::new(),
-                raw_body: Bytes::from_static(b"{\"items\":[1,2,3],\"ok\":true}"),
-                raw_body_only: false,
+            response: is_response.then(|| {
+                Box::new(Response {
+                    status_code: 200,
+                    headers: self.answer.clone(),
+                    edited_headers: None,
+                    header_edits: Vec::new(),
+                    raw_body: Bytes::from_static(b"{\"items\":[1,2,3],\"ok\":true}"),
+                    raw_body_only: false,
+                })
             }),
             time_limit: Duration::from_secs(5),
         }

@@ -32,7 +32,7 @@ const REQUEST_ID: u8 = 103;
 /// The gateway's request, and what a hook wrote into fields that have no effect.
 #[derive(Debug)]
 pub(crate) struct RequestRecord {
-    pub(crate) request: Request,
+    pub(crate) request: Box<Request>,
     /// Where the listen path is.
     spec: Option<Arc<Spec>>,
     /// Whether the return overrides are there, as they are in all that the gateway sends.
@@ -48,7 +48,7 @@ impl RequestRecord {
     /// A record that shows no request yet.
     pub(crate) fn blank() -> Self {
         Self {
-            request: Request::new(Method::GET, Uri::default(), HeaderMap::new()),
+            request: Box::new(Request::new(Method::GET, Uri::default(), HeaderMap::new())),
             spec: None,
             has_overrides: true,
             shown: None,
@@ -58,7 +58,7 @@ impl RequestRecord {
 
     /// Shows a request, which stays in here until it is given back: what is in its place
     /// meanwhile is no request.
-    pub(crate) fn borrow(&mut self, request: &mut Request, spec: &Arc<Spec>) {
+    pub(crate) fn borrow(&mut self, request: &mut Box<Request>, spec: &Arc<Spec>) {
         std::mem::swap(&mut self.request, request);
         if !matches!(&self.spec, Some(own) if Arc::ptr_eq(own, spec)) {
             self.spec = Some(Arc::clone(spec));
@@ -66,7 +66,7 @@ impl RequestRecord {
     }
 
     /// Puts the request back to where it came from. The record can show another one.
-    pub(crate) fn give_back(&mut self, request: &mut Request) {
+    pub(crate) fn give_back(&mut self, request: &mut Box<Request>) {
         std::mem::swap(&mut self.request, request);
         self.has_overrides = true;
         self.shown = None;
@@ -77,14 +77,11 @@ impl RequestRecord {
     /// cannot change stays the original's.
     pub(crate) fn adopted_by(self, original: Request) -> Request {
         // A message that a plugin made has no method until it is given one.
+        let own = *self.request;
         let named = !self.shadow.iter().any(|(number, _)| *number == METHOD);
         Request {
-            method: if named {
-                self.request.method
-            } else {
-                original.method
-            },
-            url: self.request.url.or(original.url),
+            method: if named { own.method } else { original.method },
+            url: own.url.or(original.url),
             headers: original.headers,
             uri: original.uri,
             scheme: original.scheme,
@@ -93,7 +90,7 @@ impl RequestRecord {
             request_id: original.request_id,
             version: original.version,
             received: original.received,
-            ..self.request
+            ..own
         }
     }
 
@@ -141,7 +138,7 @@ impl RequestRecord {
 
 impl Default for RequestRecord {
     fn default() -> Self {
-        let mut request = Request::new(Method::GET, Uri::default(), HeaderMap::new());
+        let mut request = Box::new(Request::new(Method::GET, Uri::default(), HeaderMap::new()));
         // Only the gateway's own messages start at -1.
         request.return_overrides = ReturnOverrides {
             response_code: 0,
@@ -164,7 +161,7 @@ impl Clone for RequestRecord {
     fn clone(&self) -> Self {
         let of = &self.request;
         Self {
-            request: Request {
+            request: Box::new(Request {
                 headers: of.headers.clone(),
                 set_headers: of.set_headers.clone(),
                 delete_headers: of.delete_headers.clone(),
@@ -182,7 +179,7 @@ impl Clone for RequestRecord {
                 request_id: of.request_id,
                 version: of.version,
                 received: of.received,
-            },
+            }),
             spec: self.spec.clone(),
             has_overrides: self.has_overrides,
             shown: self.shown.clone(),

@@ -19,7 +19,7 @@ const MULTIVALUE_HEADERS: u8 = 5;
 /// The gateway's response, and the header forms that a hook looked at.
 #[derive(Debug)]
 pub(crate) struct ResponseRecord {
-    response: Response,
+    response: Box<Response>,
     /// Its headers, while a hook looks at them.
     sent: Option<Arc<HeaderMap>>,
     /// Text that a hook wrote into `body`: read back as written, and without effect.
@@ -38,7 +38,7 @@ enum Form {
 }
 
 impl ResponseRecord {
-    pub(crate) fn new(mut response: Response) -> Self {
+    pub(crate) fn new(mut response: Box<Response>) -> Self {
         let edited = response.edited_headers.take();
         let (headers, multivalue_headers) = match edited {
             Some(edited) => (
@@ -59,7 +59,7 @@ impl ResponseRecord {
 
     /// This response as the answer to a hook that was called with `original`: the headers
     /// that were sent stay the original's, so that the gateway can see what changed.
-    pub(crate) fn adopted_by(mut self, original: Self) -> Response {
+    pub(crate) fn adopted_by(mut self, original: Self) -> Box<Response> {
         let (headers, multivalue_headers) = (self.whole(), self.whole_lists());
         let sent = original.into_sent();
         self.response.headers = sent;
@@ -73,7 +73,7 @@ impl ResponseRecord {
     /// The response with what the hook changed. Where it looked at one form only, and what
     /// it did there can be done to the headers themselves, it is. Else both forms are given,
     /// and the gateway compares them with what it sent.
-    pub(crate) fn into_response(mut self) -> Response {
+    pub(crate) fn into_response(mut self) -> Box<Response> {
         let headers = self.headers.take();
         let multivalue_headers = self.multivalue_headers.take();
         if headers.is_none() && multivalue_headers.is_none() {
@@ -97,7 +97,7 @@ impl ResponseRecord {
         response
     }
 
-    fn restored(mut self) -> Response {
+    fn restored(mut self) -> Box<Response> {
         if let Some(sent) = self.sent.take() {
             self.response.headers = Arc::unwrap_or_clone(sent);
         }
@@ -150,7 +150,7 @@ impl Default for ResponseRecord {
         };
         Self {
             shown: Some(Bytes::new()),
-            ..Self::new(response)
+            ..Self::new(Box::new(response))
         }
     }
 }
@@ -159,14 +159,14 @@ impl Clone for ResponseRecord {
     fn clone(&self) -> Self {
         let of = &self.response;
         Self {
-            response: Response {
+            response: Box::new(Response {
                 status_code: of.status_code,
                 headers: self.sent().clone(),
                 edited_headers: None,
                 header_edits: Vec::new(),
                 raw_body: of.raw_body.clone(),
                 raw_body_only: of.raw_body_only,
-            },
+            }),
             sent: None,
             written_body: self.written_body.clone(),
             shown: self.shown.clone(),

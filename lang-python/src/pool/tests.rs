@@ -40,11 +40,11 @@ fn job(hook: PyHook, limit: Duration) -> (Job, Answer) {
         hook_type: HookType::Pre,
         hook_name: "hook".into(),
         hook: coprocess_core::Hook::new(()),
-        request: Request::new(
+        request: Box::new(Request::new(
             http::Method::GET,
             http::Uri::from_static("/"),
             http::HeaderMap::new(),
-        ),
+        )),
         session: None,
         metadata: StringMap::new(),
         spec: Arc::new(Spec::default()),

@@ -173,10 +173,10 @@ pub(crate) fn object_of(hook: coprocess_core::Hook, name: &str) -> Object {
         hook_type: HookType::Pre,
         hook_name: name.into(),
         hook,
-        request: Request {
+        request: Box::new(Request {
             raw_body: Bytes::from_static(b"body"),
             ..Request::new(Method::GET, Uri::from_static("/things/1?a=1"), headers)
-        },
+        }),
         session: None,
         metadata: StringMap::new(),
         spec: Arc::new(Spec {

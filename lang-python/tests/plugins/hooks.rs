@@ -204,14 +204,14 @@ fn a_session_comes_back_as_it_was_when_nobody_looks() {
 fn a_hook_without_the_response_leaves_it_as_it_is() {
     let plugin = load(shared(), &hook_file("pass"));
     let mut given = object(plugin.as_ref(), "hook");
-    given.response = Some(Response {
+    given.response = Some(Box::new(Response {
         status_code: 204,
         headers: http::HeaderMap::new(),
         edited_headers: None,
         header_edits: Vec::new(),
         raw_body: bytes::Bytes::new(),
         raw_body_only: false,
-    });
+    }));
     let response = run(shared(), given).unwrap().response.unwrap();
     assert_eq!(response.status_code, 204);
     assert_eq!(response.edited_headers, None);
@@ -227,14 +227,14 @@ fn response_headers_are_one_whatever_the_case_of_their_names() {
         headers.append(name, http::HeaderValue::from_static("text/plain"));
     }
     let mut given = object(plugin.as_ref(), "edit");
-    given.response = Some(Response {
+    given.response = Some(Box::new(Response {
         status_code: 200,
         headers,
         edited_headers: None,
         header_edits: Vec::new(),
         raw_body: bytes::Bytes::new(),
         raw_body_only: false,
-    });
+    }));
     let response = run(shared(), given).unwrap().response.unwrap();
     let edited = response.edited_headers.unwrap();
     let left: Vec<_> = edited.headers.iter().collect();
@@ -264,14 +264,14 @@ fn response_headers_that_are_only_set_are_changed_where_they_are() {
         let mut given = object(plugin.as_ref(), "edit");
         let value = http::HeaderValue::from_static(value);
         given.request.headers.insert("x-new", value);
-        given.response = Some(Response {
+        given.response = Some(Box::new(Response {
             status_code: 200,
             headers,
             edited_headers: None,
             header_edits: Vec::new(),
             raw_body: bytes::Bytes::new(),
             raw_body_only: false,
-        });
+        }));
         run(shared(), given).unwrap().response.unwrap()
     };
     let response = edited_by("new");
@@ -289,14 +289,14 @@ fn response_headers_that_cannot_be_are_left_to_the_gateway() {
     );
     for (hook, key, value) in [("value", "X-New", "\n"), ("name", "no name", "")] {
         let mut given = object(plugin.as_ref(), hook);
-        given.response = Some(Response {
+        given.response = Some(Box::new(Response {
             status_code: 200,
             headers: http::HeaderMap::new(),
             edited_headers: None,
             header_edits: Vec::new(),
             raw_body: bytes::Bytes::new(),
             raw_body_only: false,
-        });
+        }));
         let response = run(shared(), given).unwrap().response.unwrap();
         assert!(response.headers.is_empty());
         assert_eq!(response.edited_headers.unwrap().headers[key], value);

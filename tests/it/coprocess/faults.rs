@@ -40,9 +40,7 @@ pub(crate) fn check(driver: Driver, file: &str, source: &str, watched: &[&str]) 
         assert!(took < Duration::from_secs(2), "answered after {took:?}");
     }
     for probe in probes {
-        probe
-            .finish()
-            .assert_undisturbed(Duration::from_millis(500));
+        probe.finish().assert_undisturbed(Duration::from_secs(1));
     }
     assert!(gateway.is_running());
     test_harness::wait::until("the language serves again", || {

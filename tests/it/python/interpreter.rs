@@ -14,9 +14,37 @@ const SOURCE: &str = "from tyk.decorators import *\nimport only_in_this_environm
 
 #[test]
 fn the_log_says_which_interpreter_runs() {
-    let gateway = gateway().python("empty.py", "").start();
+    let upstream = Upstream::echo();
+    let api = Definition::new("api").driver("python").pre("Any");
+    let gateway = gateway()
+        .python("empty.py", "")
+        .api(api.upstream(&upstream))
+        .start();
     let line = gateway.wait_for_log_with(&["Python", "3."]);
     assert!(line.contains('/'), "no path in {line:?}");
+}
+
+#[test]
+fn the_interpreter_starts_with_the_first_api_that_needs_it() {
+    let upstream = Upstream::echo();
+    let other = Definition::new("plain").upstream(&upstream);
+    let api = Definition::new("api").driver("python").upstream(&upstream);
+    let gateway = gateway()
+        .python(
+            "quick.py",
+            "from tyk.decorators import *\n\n@Hook\ndef Quick(request, session, spec):\n    \
+             return request, session\n",
+        )
+        .conf(json!({"log_level": "info"}))
+        .api(other)
+        .start();
+    let is_up = || gateway.log().text().contains("Language is up.");
+    assert_eq!(gateway.get("/plain/").status, 200);
+    assert!(!is_up(), "{}", gateway.log().text());
+    gateway.write_api(&api.pre("Quick"));
+    gateway.reload();
+    assert_eq!(gateway.get("/api/").status, 200);
+    assert!(is_up(), "{}", gateway.log().text());
 }
 
 #[test]
