@@ -26,8 +26,9 @@ use gateway::limits::{Demand, Key, Limits, RateMode};
 use gateway::router::Router;
 use gateway::session::key::KeyNames;
 use gateway::storage::{MemoryStore, Store};
+use gateway::traffic::paths::{Meaning, Readings, Rule, Rules};
 use gateway::upstream::body::RequestBody;
-use http::{HeaderName, HeaderValue, Request, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 
 fn main() {
     divan::main();
@@ -107,6 +108,27 @@ impl fmt::Display for Case {
 }
 
 /// A hook that sets a header, without an interpreter's part.
+/// A list of so many patterns, asked about a path that the last one matches.
+#[divan::bench(args = [1, 10, 100, 1000])]
+fn path_list_match(bencher: Bencher<'_, '_>, patterns: usize) {
+    let patterns: Vec<_> = (0..patterns)
+        .map(|number| format!("/resource{number}/{{id}}/details"))
+        .collect();
+    let rules = patterns.iter().map(|path| Rule {
+        path,
+        method: "GET",
+        ignore_case: false,
+        value: (),
+    });
+    let rules = Rules::compile(rules, Meaning::default());
+    let rules = rules.expect("they are patterns").expect("there are some");
+    let path = format!("/resource{}/17/details", patterns.len() - 1);
+    bencher.bench(|| {
+        let readings = Readings::new(black_box(&path));
+        assert!(rules.any(&readings, &Method::GET).is_some());
+    });
+}
+
 #[divan::bench(args = CASES)]
 fn object_build_and_apply(bencher: Bencher<'_, '_>, case: Case) {
     let step = hook_step();

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use moka::sync::Cache;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
 use crate::upstream::body::ResponseBody;
 pub use keep::Keeping;
@@ -25,8 +26,21 @@ const OVERHEAD: usize = 512;
 /// The kept responses of a process; cheap to clone.
 #[derive(Clone)]
 pub struct Responses {
-    entries: Cache<Key, Arc<Kept>>,
+    entries: Arc<Cache<Key, Arc<Kept>, Weight>>,
     max_entry_bytes: usize,
+}
+
+/// How many there is room for at first.
+const ENTRIES_AT_FIRST: usize = 64;
+
+/// What an entry counts against the bounds.
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Key, Arc<Kept>> for Weight {
+    fn weight(&self, key: &Key, kept: &Arc<Kept>) -> u64 {
+        (key.rest.len() + kept.size()) as u64
+    }
 }
 
 /// What a response belongs to.
@@ -73,13 +87,7 @@ const WANTED: HeaderName = HeaderName::from_static("x-tyk-cache-action-set");
 impl Responses {
     /// Keeps up to so many bytes, and responses of up to so many.
     pub fn new(max_bytes: u64, max_entry_bytes: u64) -> Self {
-        let entries = Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(|key: &Key, kept: &Arc<Kept>| {
-                u32::try_from(key.rest.len() + kept.size()).unwrap_or(u32::MAX)
-            })
-            .support_invalidation_closures()
-            .build();
+        let entries = Arc::new(Cache::with_weighter(ENTRIES_AT_FIRST, max_bytes, Weight));
         Self {
             entries,
             max_entry_bytes: usize::try_from(max_entry_bytes).unwrap_or(usize::MAX),
@@ -88,11 +96,7 @@ impl Responses {
 
     /// Forgets the responses of an API.
     pub fn forget(&self, api: &str) {
-        let api = api.to_owned();
-        let forgotten = self
-            .entries
-            .invalidate_entries_if(move |key, _| *key.api == *api);
-        forgotten.expect("the cache is built for it");
+        self.entries.retain(|key, _| *key.api != *api);
     }
 
     /// The kept response for a request with these headers.
@@ -100,7 +104,7 @@ impl Responses {
         let kept = self.entries.get(key)?;
         let now = Instant::now();
         if kept.until <= now {
-            self.entries.invalidate(key);
+            self.entries.remove(key);
             return None;
         }
         let is_same = |(name, values): &(HeaderName, Vec<HeaderValue>)| {
@@ -163,8 +167,9 @@ impl Ticket {
                 200 | 203 | 204 | 300 | 301 | 308 | 404 | 410
             )
         } else {
-            // A part is never the whole.
-            statuses.contains(&status) && status != StatusCode::PARTIAL_CONTENT
+            // These answer one request only.
+            let never = [StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED];
+            statuses.contains(&status) && !never.contains(&status)
         };
         if !known || headers.contains_key(header::SET_COOKIE) || forbids(headers) {
             return None;
@@ -263,6 +268,7 @@ mod tests {
             (&[500], 500, &[], true),
             (&[500], 200, &[], false),
             (&[206], 206, &[], false),
+            (&[304], 304, &[], false),
             (&[], 200, &[("set-cookie", "a=1")], false),
             (&[], 200, &[("cache-control", "max-age=1, PRIVATE")], false),
             (&[], 200, &[("cache-control", "no-store")], false),

@@ -88,9 +88,20 @@ impl ResponseCache {
             let value = value.as_bytes().to_ascii_lowercase();
             value.windows(8).any(|part| part == b"no-store")
         });
+        // Their answers are parts, or say that nothing has changed.
+        let conditions = [
+            header::RANGE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            header::IF_MODIFIED_SINCE,
+            header::IF_UNMODIFIED_SINCE,
+        ];
+        let notes = exchange.traffic.as_ref();
         no_store
             || exchange.upgrade.is_some()
-            || headers.contains_key(header::RANGE)
+            || conditions.iter().any(|name| headers.contains_key(name))
+            // Another API takes over, which may keep what it answers itself.
+            || notes.is_some_and(|notes| notes.loop_to.is_some())
             // A session without a name cannot be told from another one.
             || session.is_some_and(|session| session.key_id.is_empty())
     }

@@ -59,11 +59,14 @@ impl Upstream {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let state = exchange.body.stream_state();
-        let target = target_of(exchange)?;
+        let api = Arc::clone(&exchange.api);
+        // Mostly it is the API's own, which needs no count of its own.
+        let other = other_target(exchange)?;
+        let target = other.as_deref().unwrap_or(&api.target);
         let upgrade = exchange.upgrade.take();
-        let request = self.prepare(exchange, &target, upgrade.is_some())?;
-        let kept = self.pool.of(&target);
-        let mut sending = pin!(send(&kept, &target, request, upgrade.is_some()));
+        let request = self.prepare(exchange, target, upgrade.is_some())?;
+        let kept = self.pool.of(target);
+        let mut sending = pin!(send(&kept, target, request, upgrade.is_some()));
         let own = exchange.traffic.as_ref();
         let limit = own.and_then(|traffic| traffic.time_limit);
         let limit = limit.unwrap_or(self.time_limit);
@@ -162,16 +165,14 @@ async fn within_limit<T>(
     }
 }
 
-/// Where the request goes: mostly to its API's upstream.
-fn target_of(exchange: &Exchange) -> Result<Arc<Target>, ProxyError> {
+/// Where the request goes instead of its API's upstream, if anywhere.
+fn other_target(exchange: &Exchange) -> Result<Option<Arc<Target>>, ProxyError> {
     let other = exchange.traffic.as_ref();
-    match other.and_then(|traffic| traffic.target.as_ref()) {
-        None => Ok(Arc::clone(&exchange.api.target)),
-        Some(other) => {
-            let secured = exchange.api.tls.secured(Arc::clone(other));
-            secured.map_err(|error| ProxyError::Upstream(error.to_string()))
-        }
-    }
+    let other = other.and_then(|traffic| traffic.target.as_ref());
+    other
+        .map(|other| exchange.api.tls.secured(Arc::clone(other)))
+        .transpose()
+        .map_err(|error| ProxyError::Upstream(error.to_string()))
 }
 
 /// Sends on a kept connection, or on a new one. A kept connection may be closed by the

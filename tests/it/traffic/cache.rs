@@ -103,6 +103,11 @@ fn a_response_belongs_to_what_made_it() {
             false,
         ),
         (
+            get("/a/13"),
+            get("/a/13").header("If-None-Match", "\"x\""),
+            false,
+        ),
+        (
             get("/a/12").header("Range", "bytes=0-1"),
             get("/a/12"),
             false,
@@ -238,4 +243,28 @@ fn what_is_closed_is_not_answered_with_what_was_kept() {
     gateway.write_api(&closed.set("/use_keyless", false));
     gateway.reload();
     assert_eq!(gateway.get("/a/x").status, 401);
+}
+
+#[test]
+fn a_request_that_is_handed_over_is_not_answered_with_what_was_kept() {
+    let [own, other] = [(); 2].map(|()| counting(""));
+    let trigger = json!({"on": "all", "rewrite_to": "tyk://inner/x",
+                         "options": {"header_matches": {"X-Over": {"match_rx": "."}}}});
+    let paths = json!({
+        "cache": ["/x"],
+        "url_rewrites": [{"path": "/x", "match_pattern": ".*", "rewrite_to": "/x", "triggers": [trigger]}],
+    });
+    let gateway = gateway()
+        .api(with_paths(&own, paths).set("/cache_options/enable_cache", true))
+        .api(
+            Definition::new("inner")
+                .upstream(&other)
+                .set("/internal", true),
+        )
+        .start();
+    let over = Request::get("/a/x").header("X-Over", "1");
+    assert!(!is_kept(&gateway.get("/a/x")));
+    assert!(!is_kept(&gateway.send(&over)));
+    assert!(is_kept(&gateway.get("/a/x")));
+    assert_eq!((own.take().len(), other.take().len()), (1, 1));
 }
