@@ -114,9 +114,16 @@ impl KeySet {
         algorithm: Algorithm,
     ) -> Result<DecodingKey, Refused> {
         if let Some(known) = &*self.known.load()
-            && known.fetched.elapsed() < FRESH
+            && known.fetched.elapsed() < STALE
             && let Some(key) = known.find(kid, algorithm)
         {
+            if known.fetched.elapsed() > FRESH && self.looked.try_lock().is_ok() {
+                // Nobody waits for a look that may find the same.
+                let looking = Arc::clone(self);
+                let wanted = kid.to_owned();
+                let look = async move { looking.look(&wanted, algorithm).await };
+                drop(self.all.control.spawn(look));
+            }
             return Ok(key);
         }
         let looking = Arc::clone(self);

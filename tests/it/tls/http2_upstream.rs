@@ -175,6 +175,18 @@ fn upstreams_that_do_not_speak_it_are_refused() {
 }
 
 #[test]
+fn web_sockets_need_http1() {
+    let server = Server::start();
+    let api = Definition::new("api").target(&server.url());
+    let conf = json!({"http_server_options": {"enable_websockets": true}});
+    let request = Request::get("/api/")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket");
+    let response = gateway().api(api).conf(conf).start().send(&request);
+    response.assert_error(502, "There was a problem proxying the request");
+}
+
+#[test]
 fn https_upstreams_choose_the_protocol() {
     let (authority, http2, http1) = (Authority::new(), Server::start(), Upstream::echo());
     let front = |alpn, plain| {
