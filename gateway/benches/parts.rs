@@ -1,16 +1,17 @@
-//! Parts of a request by themselves: finding its API, and what surrounds a hook, which is the
+//! Parts of a request by themselves: finding its API, counting it, and what surrounds a hook, which is the
 //! object made from the exchange and the exchange made from the object.
 //! `cargo bench -p gateway --bench parts`.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use coprocess_core::{
     CoProcessLanguage, DispatchFuture, Event, Hook, HookType, InitContext, InitError, Object,
-    RequestId, Spec,
+    RequestId, Session, Spec,
 };
 use divan::{Bencher, black_box};
 use gateway::api::Api;
@@ -21,7 +22,9 @@ use gateway::edge::Policy;
 use gateway::error::{ErrorFormat, ErrorStyle};
 use gateway::events::{self, ApiEvents, Handlers};
 use gateway::exchange::{Exchange, Peer};
+use gateway::limits::{Demand, Key, Limits, RateMode};
 use gateway::router::Router;
+use gateway::session::key::KeyNames;
 use gateway::storage::{MemoryStore, Store};
 use gateway::upstream::body::RequestBody;
 use http::{HeaderName, HeaderValue, Request, Uri, header};
@@ -48,6 +51,31 @@ fn router_match(bencher: Bencher<'_, '_>, apis: usize) {
         let path = next.next().expect("a cycle has no end");
         let (found, length) = router.find(black_box(path)).expect("the path is an API's");
         (**found, length)
+    });
+}
+
+/// Counting a request, for the keys of many callers, alone and beside another thread.
+#[divan::bench(args = ["rate", "quota", "both"], threads = [1, 2])]
+fn limits_count(bencher: Bencher<'_, '_>, kind: &str) {
+    let session = Session {
+        rate: if kind == "quota" { 0.0 } else { 1e6 },
+        per: 60.0,
+        quota_max: if kind == "rate" { -1 } else { i64::MAX },
+        quota_renewal_rate: 3600,
+        ..Session::default()
+    };
+    let names = KeyNames {
+        hashed: false,
+        function: None,
+    };
+    let limits = Limits::new(Arc::new(MemoryStore::default()), names, RateMode::Exact);
+    let keys: Vec<String> = (0..10_000).map(|number| format!("key-{number}")).collect();
+    let next = AtomicUsize::new(0);
+    bencher.bench(|| {
+        let number = next.fetch_add(7919, Ordering::Relaxed);
+        let key = Key::Session(&keys[number % keys.len()]);
+        let decision = limits.count(&Demand::of(&session, "api"), &key, None);
+        assert_eq!(decision.refused, None);
     });
 }
 

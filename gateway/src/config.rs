@@ -98,6 +98,8 @@ pub struct Config {
     pub global_session_lifetime: i64,
     /// What a process remembers of sessions.
     pub local_session_cache: LocalSessionCache,
+    /// Hold organisations to their sessions.
+    pub enforce_org_quotas: bool,
     /// What `X-RateLimit-*` tell: `quotas` or `rate_limits`.
     pub rate_limit_response_headers: LimitHeaders,
     /// Where rates are counted with a store that gateways share: `exact` or `local`.
@@ -207,6 +209,7 @@ impl Default for Config {
             force_global_session_lifetime: false,
             global_session_lifetime: 0,
             local_session_cache: LocalSessionCache::default(),
+            enforce_org_quotas: false,
             rate_limit_response_headers: LimitHeaders::default(),
             rate_limit_mode: RateMode::default(),
             allow_master_keys: false,

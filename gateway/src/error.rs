@@ -14,6 +14,15 @@ pub use auth::AuthRefusal;
 /// What `Allow` says of every resource: the gateway knows no more of an upstream's.
 pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+const VERSION_EXPIRED: &str =
+    "Api Version has expired, please check documentation or contact administrator";
+const API_EXPIRED: &str = "API has expired, please check documentation or contact administrator";
+const ORG_INACTIVE: &str =
+    "this organisation access has been disabled, please contact your API administrator";
+const ORG_QUOTA: &str =
+    "This organisation quota has been exceeded, please contact your API administrator";
+const ORG_RATE: &str =
+    "This organisation rate limit has been exceeded, please contact your API administrator";
 const NO_SESSION: &str = "Session state is missing or unset! Please make sure that auth headers \
                           are properly applied";
 
@@ -102,6 +111,15 @@ pub enum ProxyError {
     /// The key has used its quota.
     #[error("quota of the key")]
     QuotaExceeded,
+    /// The organisation is switched off.
+    #[error("organisation is inactive")]
+    OrgInactive,
+    /// The organisation has used its quota.
+    #[error("quota of the organisation")]
+    OrgQuotaExceeded,
+    /// The organisation's APIs were asked too often in too short a time.
+    #[error("rate limit of the organisation")]
+    OrgRateLimited,
     /// The store that knows keys cannot be asked.
     #[error("key cannot be looked up: {0}")]
     KeyStore(String),
@@ -176,18 +194,15 @@ impl ProxyError {
             Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, "Rate Limit Exceeded"),
             Self::ApiRateLimited(_) => (S::TOO_MANY_REQUESTS, "API Rate Limit Exceeded"),
             Self::QuotaExceeded => (S::FORBIDDEN, "Quota exceeded"),
+            Self::OrgInactive => (S::FORBIDDEN, ORG_INACTIVE),
+            Self::OrgQuotaExceeded => (S::FORBIDDEN, ORG_QUOTA),
+            Self::OrgRateLimited => (S::FORBIDDEN, ORG_RATE),
             Self::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "Upstream service reached hard timeout."),
             Self::KeyStore(_) => (S::SERVICE_UNAVAILABLE, "Service temporarily unavailable."),
             Self::VersionMissing => (S::FORBIDDEN, "Version information not found"),
             Self::VersionUnknown => (S::FORBIDDEN, "This API version does not seem to exist"),
-            Self::VersionExpired => (
-                S::FORBIDDEN,
-                "Api Version has expired, please check documentation or contact administrator",
-            ),
-            Self::ApiExpired => (
-                S::FORBIDDEN,
-                "API has expired, please check documentation or contact administrator",
-            ),
+            Self::VersionExpired => (S::FORBIDDEN, VERSION_EXPIRED),
+            Self::ApiExpired => (S::FORBIDDEN, API_EXPIRED),
             Self::AddressForbidden => (S::FORBIDDEN, "access from this IP has been disallowed"),
             Self::LengthRequired => (
                 S::LENGTH_REQUIRED,

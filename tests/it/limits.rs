@@ -2,8 +2,9 @@
 
 use std::thread;
 
-use serde_json::json;
-use test_harness::{Definition, Request, Upstream};
+use serde_json::{Value, json};
+use test_harness::gateway::SECRET;
+use test_harness::{Definition, Request, Upstream, wait};
 
 use crate::gateway;
 
@@ -73,4 +74,56 @@ fn settings_that_nobody_knows_are_refused() {
             assert!(ended.log.contains(part), "{part}: {}", ended.log);
         }
     }
+}
+
+#[test]
+fn an_organisation_is_held_to_its_session() {
+    let upstream = Upstream::echo();
+    let api = |id: &str, org: &str| {
+        let handler = json!([{"handler_name": "eh_log_handler", "handler_meta": {"prefix": "T"}}]);
+        Definition::new(id)
+            .upstream(&upstream)
+            .set("/org_id", org)
+            .set("/event_handlers/events/OrgQuotaExceeded", handler)
+    };
+    let gateway = gateway()
+        .conf(json!({
+            "enforce_org_quotas": true, "local_session_cache": {"cached_session_timeout": 1},
+        }))
+        .api(api("one", "red"))
+        .api(api("two", "red"))
+        .api(api("other", "blue"))
+        .start();
+    let put = |session: Value| {
+        let request = Request::post("/tyk/org/keys/red", session.to_string())
+            .header("X-Tyk-Authorization", SECRET);
+        let response = gateway.send(&request);
+        assert_eq!(response.status, 200, "{response:?}");
+    };
+    let contact = "please contact your API administrator";
+    for (session, message) in [
+        (
+            json!({"rate": 2, "per": 3600}),
+            format!("This organisation rate limit has been exceeded, {contact}"),
+        ),
+        (
+            json!({"quota_max": 3, "quota_renewal_rate": 3600}),
+            format!("This organisation quota has been exceeded, {contact}"),
+        ),
+        (
+            json!({"is_inactive": true}),
+            format!("this organisation access has been disabled, {contact}"),
+        ),
+    ] {
+        put(session.clone());
+        // Each of its APIs sees it a moment later.
+        for path in ["/one/", "/two/"] {
+            wait::until("the limit holds", || {
+                let response = gateway.get(path);
+                response.status == 403 && response.json()["error"] == json!(message)
+            });
+        }
+        assert_eq!(gateway.get("/other/").status, 200, "{session}");
+    }
+    gateway.wait_for_log_with(&["T:OrgQuotaExceeded"]);
 }

@@ -62,7 +62,9 @@ async fn show(State(control): State<Control>, Path(org): Path<String>) -> Outcom
     let Some(stored) = stored else {
         return Err(error(StatusCode::NOT_FOUND, "Org not found"));
     };
-    let record = Record::parse(&stored).map_err(|mistake| failed(&mistake.into()))?;
+    let mut record = Record::parse(&stored).map_err(|mistake| failed(&mistake.into()))?;
+    let shown = control.limits.show(&name(&org), &mut record).await;
+    shown.map_err(away)?;
     let document = record.into_value();
     Ok(axum::Json(order::session(&document)).into_response())
 }
@@ -107,6 +109,8 @@ async fn remove(State(control): State<Control>, Path(org): Path<String>) -> Outc
     if !control.store.delete(&name(&org)).await.map_err(away)? {
         return Err(error(StatusCode::NOT_FOUND, "Org not found"));
     }
+    let reset = control.limits.reset(&name(&org), None).await;
+    reset.map_err(away)?;
     Ok(answer::done(&org, "deleted"))
 }
 

@@ -14,9 +14,9 @@ use crate::coprocess::{HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry, auth};
 use crate::limits::window::Rate;
 use crate::middleware::{
-    AccessRights, Balance, Breakers, Cors, HandOver, Headers, IpLists, KeyLimits, Methods, Refuse,
-    Rewrite, SessionState, SizeLimits, StripAuth, TimeLimits, UnlessIgnored, Version, WholeApi,
-    ignores_paths,
+    AccessRights, Balance, Breakers, Cors, HandOver, Headers, IpLists, KeyLimits, Methods,
+    Organisation, Refuse, Rewrite, SessionState, SizeLimits, StripAuth, TimeLimits, UnlessIgnored,
+    Version, WholeApi, ignores_paths,
 };
 use crate::traffic::addresses::Addresses;
 use crate::traffic::paths::Meaning;
@@ -130,8 +130,20 @@ impl Steps<'_, '_> {
         let proxies = Arc::new(Addresses::parse(proxies)?);
         chain.push_some(IpLists::new(self.definition, &proxies)?);
         self.push_client_certificate(chain)?;
+        chain.push_some(self.organisation());
         chain.push_some(SizeLimits::new(self.definition, self.meaning())?);
         Ok(())
+    }
+
+    /// The organisation that the API belongs to, where it is held to something.
+    fn organisation(&self) -> Option<Organisation> {
+        let (config, id) = (&self.loader.config, &self.definition.org_id);
+        let is_held = config.enforce_org_quotas && !id.is_empty();
+        is_held.then(|| {
+            let limits = &self.loader.limits;
+            let fresh_for = config.sessions().fresh_for;
+            Organisation::new(id, limits.store(), Arc::clone(limits), fresh_for)
+        })
     }
 
     /// Stripping of credentials, expiry and rights of the key.

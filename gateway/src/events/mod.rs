@@ -53,6 +53,10 @@ pub mod names {
     pub const RATE_LIMIT_EXCEEDED: &str = "RatelimitExceeded";
     /// A caller has used its quota.
     pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    /// An organisation's APIs were asked too often in too short a time.
+    pub const ORG_RATE_LIMIT_EXCEEDED: &str = "OrgRateLimitExceeded";
+    /// An organisation has used its quota.
+    pub const ORG_QUOTA_EXCEEDED: &str = "OrgQuotaExceeded";
     /// A request was for a version or a path that is not open.
     pub const VERSION_FAILURE: &str = "VersionFailure";
     /// A circuit breaker has opened.
@@ -60,12 +64,14 @@ pub mod names {
     /// A circuit breaker has closed.
     pub const BREAKER_RESET: &str = "BreakerReset";
     /// All that an API fires; what plugins fire are system events.
-    pub(super) const OF_APIS: [&str; 8] = [
+    pub(super) const OF_APIS: [&str; 10] = [
         AUTH_FAILURE,
         KEY_EXPIRED,
         HOOK_FAILURE,
         RATE_LIMIT_EXCEEDED,
         QUOTA_EXCEEDED,
+        ORG_RATE_LIMIT_EXCEEDED,
+        ORG_QUOTA_EXCEEDED,
         VERSION_FAILURE,
         BREAKER_TRIPPED,
         BREAKER_RESET,

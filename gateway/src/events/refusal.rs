@@ -34,6 +34,14 @@ fn event(error: &ProxyError, has_session: bool) -> Option<(&'static str, &'stati
         ProxyError::PathNotAllowed => (names::AUTH_FAILURE, "Auth Failure"),
         ProxyError::RateLimited(_) => (names::RATE_LIMIT_EXCEEDED, "Rate Limit Exceeded"),
         ProxyError::ApiRateLimited(_) => (names::RATE_LIMIT_EXCEEDED, "API Rate Limit Exceeded"),
+        ProxyError::OrgQuotaExceeded => (
+            names::ORG_QUOTA_EXCEEDED,
+            "Organisation quota has been exceeded",
+        ),
+        ProxyError::OrgRateLimited => (
+            names::ORG_RATE_LIMIT_EXCEEDED,
+            "Organisation rate limit has been exceeded",
+        ),
         ProxyError::QuotaExceeded => (names::QUOTA_EXCEEDED, "Key Quota Limit Exceeded"),
         ProxyError::VersionMissing
         | ProxyError::VersionUnknown

@@ -79,6 +79,8 @@ pub enum Key<'a> {
     Session(&'a str),
     /// Those for which a pattern gave the same text.
     Pattern(String),
+    /// Those to APIs of an organisation.
+    Organisation(&'a str),
 }
 
 /// The rate of a whole API.
@@ -139,6 +141,7 @@ impl Key<'_> {
         match self {
             Self::Session(id) => ("", id),
             Self::Pattern(text) => ("pattern", text),
+            Self::Organisation(id) => ("org", id),
         }
     }
 }
@@ -157,6 +160,11 @@ impl Limits {
             writing: Mutex::new(()),
             is_away: AtomicBool::new(false),
         })
+    }
+
+    /// Where what outlives the process is kept.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
     }
 
     /// Whether such a request is counted in a store that gateways share.
@@ -300,6 +308,7 @@ impl Limits {
     fn quota_name(&self, scope: &str, key: &Key<'_>) -> String {
         let key = match key {
             Key::Session(id) => self.names.of_id(id)[keys::SESSION.len()..].to_owned(),
+            Key::Organisation(id) => format!("{}{id}", keys::ORGANISATION),
             Key::Pattern(text) => format!("pattern-{}", HashFunction::Sha256.hex(text)),
         };
         quota_name(scope, &key)
