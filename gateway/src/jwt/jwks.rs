@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::token::Family;
 use super::{Refused, invalid};
+use crate::config::Config;
 use crate::outbound::{Bounds, Outbound, Verification};
 
 /// How long a set is used without another look.
@@ -60,10 +61,10 @@ struct Known {
 
 impl Jwks {
     /// Sets that are fetched on the runtime `control`, on which they do not hold up requests.
-    pub fn new(control: Handle, skip_verify: bool) -> Arc<Self> {
+    pub fn new(control: &Handle, config: &Config) -> Arc<Self> {
         Arc::new(Self {
-            control,
-            verification: match skip_verify {
+            control: control.clone(),
+            verification: match config.jwt_ssl_insecure_skip_verify {
                 true => Verification::None,
                 false => Verification::Full,
             },
