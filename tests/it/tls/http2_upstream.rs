@@ -97,7 +97,12 @@ fn outcomes_without_a_body_and_broken_streams_are_passed_on() {
             (answer.status.as_u16(), answer.grpc_status()),
             (200, Some("5"))
         );
-        let broken = client.call("/api/reset", "x").await;
+        let (response, mut sender) = client.begin("/api/reset").await;
+        let mut body = response.await.unwrap().into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "part");
+        // The server breaks off when it has all, and not before the part has come.
+        sender.send_data("".into(), true).unwrap();
+        let broken = super::grpc::read(&mut body).await.map(|_| ());
         assert!(
             broken.as_ref().is_err_and(h2::Error::is_reset),
             "{broken:?}"
