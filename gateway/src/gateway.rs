@@ -83,11 +83,7 @@ impl Gateway {
         purpose: Purpose,
     ) -> Result<Self, GatewayError> {
         let config = Arc::new(config);
-        let control_runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("control")
-            .enable_all()
-            .build()?;
+        let control_runtime = control_runtime()?;
         let termination = Termination::new(&config.http_server_options)?.map(Arc::new);
         let store: Arc<dyn Store> = match purpose {
             Purpose::Serve => storage::open(&config.storage, control_runtime.handle())?,
@@ -110,8 +106,7 @@ impl Gateway {
         });
         ffi::install_host(Arc::clone(&host));
         let drivers = Arc::new(Drivers::new(registry, &config, &host));
-        let kept = &config.local_response_cache;
-        let responses = Responses::new(kept.max_bytes, kept.max_entry_bytes);
+        let responses = Responses::new(&config.local_response_cache);
         let reloader = Reloader::start(Loader {
             responses: responses.clone(),
             bundles: bundles(&config, purpose, control_runtime.handle())?,
@@ -121,10 +116,7 @@ impl Gateway {
             limits: Arc::clone(&limits),
             events: events.clone(),
             termination: termination.clone(),
-            jwks: Jwks::new(
-                control_runtime.handle().clone(),
-                config.jwt_ssl_insecure_skip_verify,
-            ),
+            jwks: Jwks::new(control_runtime.handle(), &config),
         });
         let control = Control {
             config: Arc::clone(&config),
@@ -255,6 +247,15 @@ impl Gateway {
             }
         }
     }
+}
+
+/// The runtime of everything that is not the data plane.
+fn control_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
 }
 
 /// The signals that the process listens to. Until they are installed, each of them ends it.

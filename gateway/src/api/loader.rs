@@ -171,6 +171,26 @@ impl Loader {
         found
     }
 
+    /// The API's upstream, and how TLS is set up for it and for others.
+    fn upstream(
+        &self,
+        definition: &ApiDefinition,
+        roots: &Arc<SystemRoots>,
+    ) -> Result<(Target, UpstreamTls), String> {
+        let id = &definition.api_id;
+        let mut target =
+            target(definition).map_err(|error| format!("API `{id}`: proxy.{error}"))?;
+        let tls = UpstreamTls::new(definition, &self.config, roots);
+        let checked = tls.secure(&mut target).and_then(|()| {
+            if may_go_elsewhere(definition) {
+                tls.check()?;
+            }
+            Ok(())
+        });
+        checked.map_err(|error| format!("API `{id}`: TLS to its upstream: {error}"))?;
+        Ok((target, tls))
+    }
+
     fn build(
         &self,
         mut read: Read,
@@ -182,17 +202,7 @@ impl Loader {
         let bundle = take_bundle(&mut read, found)?;
         let used = bundle.as_ref().map(|used| &*used.bundle);
         let definition = &read.definition;
-        let mut target = target(definition)
-            .map_err(|error| format!("API `{}`: proxy.{error}", definition.api_id))?;
-        let tls = UpstreamTls::new(definition, &self.config, roots);
-        tls.secure(&mut target)
-            .and_then(|()| match may_go_elsewhere(definition) {
-                true => tls.check(),
-                false => Ok(()),
-            })
-            .map_err(|error| {
-                format!("API `{}`: TLS to its upstream: {error}", definition.api_id)
-            })?;
+        let (target, tls) = self.upstream(definition, roots)?;
         let extractor = extractor(definition);
         let refused = refusal(&read).or_else(|| extractor.as_ref().err().cloned());
         if let Some(reason) = &refused {

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use crate::config::LocalResponseCache;
 use crate::upstream::body::ResponseBody;
 pub use keep::Keeping;
 
@@ -85,12 +86,12 @@ pub struct Rules {
 const WANTED: HeaderName = HeaderName::from_static("x-tyk-cache-action-set");
 
 impl Responses {
-    /// Keeps up to so many bytes, and responses of up to so many.
-    pub fn new(max_bytes: u64, max_entry_bytes: u64) -> Self {
-        let entries = Arc::new(Cache::with_weighter(ENTRIES_AT_FIRST, max_bytes, Weight));
+    /// Keeps as much as the configuration allows.
+    pub fn new(limits: &LocalResponseCache) -> Self {
+        let entries = Cache::with_weighter(ENTRIES_AT_FIRST, limits.max_bytes, Weight);
         Self {
-            entries,
-            max_entry_bytes: usize::try_from(max_entry_bytes).unwrap_or(usize::MAX),
+            entries: Arc::new(entries),
+            max_entry_bytes: usize::try_from(limits.max_entry_bytes).unwrap_or(usize::MAX),
         }
     }
 
@@ -242,7 +243,10 @@ mod tests {
         };
         let time = Duration::from_secs(10);
         Ticket::new(
-            Responses::new(1 << 20, 1 << 10),
+            Responses::new(&LocalResponseCache {
+                max_bytes: 1 << 20,
+                max_entry_bytes: 1 << 10,
+            }),
             key,
             Arc::new(rules),
             time,

@@ -52,7 +52,6 @@ pub struct HttpServerOptions {
 #[serde(default)]
 pub struct CertificateEntry {
     /// The name that clients ask for, beside those in the certificate.
-    #[serde(alias = "name")]
     pub domain_name: String,
     /// PEM file of the certificate and what is between it and its authority.
     pub cert_file: PathBuf,

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::token::Family;
 use super::{Refused, invalid};
+use crate::config::Config;
 use crate::outbound::{Bounds, Outbound, Verification};
 
 /// How long a set is used without another look.
@@ -60,10 +61,10 @@ struct Known {
 
 impl Jwks {
     /// Sets that are fetched on the runtime `control`, on which they do not hold up requests.
-    pub fn new(control: Handle, skip_verify: bool) -> Arc<Self> {
+    pub fn new(control: &Handle, config: &Config) -> Arc<Self> {
         Arc::new(Self {
-            control,
-            verification: match skip_verify {
+            control: control.clone(),
+            verification: match config.jwt_ssl_insecure_skip_verify {
                 true => Verification::None,
                 false => Verification::Full,
             },
@@ -114,9 +115,16 @@ impl KeySet {
         algorithm: Algorithm,
     ) -> Result<DecodingKey, Refused> {
         if let Some(known) = &*self.known.load()
-            && known.fetched.elapsed() < FRESH
+            && known.fetched.elapsed() < STALE
             && let Some(key) = known.find(kid, algorithm)
         {
+            if known.fetched.elapsed() > FRESH && self.looked.try_lock().is_ok() {
+                // Nobody waits for a look that may find the same.
+                let looking = Arc::clone(self);
+                let wanted = kid.to_owned();
+                let look = async move { looking.look(&wanted, algorithm).await };
+                drop(self.all.control.spawn(look));
+            }
             return Ok(key);
         }
         let looking = Arc::clone(self);

@@ -44,6 +44,13 @@ impl Family {
     pub(super) fn key(self, bytes: &[u8]) -> Result<DecodingKey, String> {
         let parsed = match self.0 {
             AlgorithmFamily::Hmac if bytes.is_empty() => return Err("the secret is empty".into()),
+            // Whoever has read the public key could sign with it.
+            AlgorithmFamily::Hmac if is_pem(bytes) => {
+                return Err(
+                    "this is a key in PEM, and no secret; set jwt_signing_method to its kind"
+                        .into(),
+                );
+            }
             AlgorithmFamily::Hmac => return Ok(DecodingKey::from_secret(bytes)),
             AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(bytes),
             AlgorithmFamily::Ec => DecodingKey::from_ec_pem(bytes),
@@ -109,6 +116,10 @@ impl<'a> Token<'a> {
             .map(|token| Claims(token.claims))
             .map_err(|error| invalid(error.to_string()))
     }
+}
+
+fn is_pem(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"-----BEGIN ")
 }
 
 fn object(part: &str) -> Result<Object, Refused> {

@@ -1,7 +1,7 @@
 //! TLS towards clients: certificates by name, which a reload reads anew.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -178,8 +178,8 @@ impl ResolvesServerCert for Names {
 /// those in it.
 fn certified(
     domain: String,
-    certificate: &PathBuf,
-    key: &PathBuf,
+    certificate: &Path,
+    key: &Path,
     provider: &CryptoProvider,
 ) -> Result<(Vec<String>, Arc<CertifiedKey>), TlsError> {
     let chain = read_certificates(certificate)?;

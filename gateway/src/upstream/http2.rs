@@ -153,26 +153,33 @@ pub async fn send(
             Err(error) => error,
         };
         let unsent = error.take_message();
-        let is_lost = unsent.is_some() || is_refused(error.error());
-        if is_lost {
+        let is_over = unsent.is_some() || is_over(error.error());
+        if is_over {
             // Others may have put a new one there already; then it is opened twice.
             shared.connection.take();
         }
+        let is_untouched = is_over || is_refused(error.error());
         request = match (unsent, spare) {
             (Some(unsent), _) if is_first => unsent,
-            (None, Some(spare)) if is_lost => *spare,
+            (None, Some(spare)) if is_untouched => *spare,
             _ => return Err(classify(error.error())),
         };
         is_first = false;
     }
 }
 
-/// Whether the upstream said that it has not looked at the request, or ended the connection.
+/// Whether the connection has ended.
+fn is_over(error: &hyper::Error) -> bool {
+    cause(error).is_some_and(|error| error.is_go_away() || error.is_io())
+}
+
+/// Whether the upstream said that it has not looked at the request.
 fn is_refused(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
-    source.is_some_and(|error: &h2::Error| {
-        error.is_go_away() || error.is_io() || error.reason() == Some(h2::Reason::REFUSED_STREAM)
-    })
+    cause(error).and_then(h2::Error::reason) == Some(h2::Reason::REFUSED_STREAM)
+}
+
+fn cause(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// What a request for a WebSocket is told when there is no HTTP/1.1 to carry it.

@@ -330,11 +330,13 @@ fn spare_copy(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>
 
 /// Whether a connection ended before anything of an answer came.
 fn is_lost(error: &hyper::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    // The last one is how a connection with TLS ends whose other side just closes it.
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
     error.is_incomplete_message()
-        || source
-            .is_some_and(|io: &std::io::Error| matches!(io.kind(), BrokenPipe | ConnectionReset))
+        || source.is_some_and(|io: &std::io::Error| {
+            matches!(io.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+        })
 }
 
 fn classify(error: &hyper::Error) -> ProxyError {

@@ -44,7 +44,7 @@ fn the_interpreter_starts_with_the_first_api_that_needs_it() {
     gateway.write_api(&api.pre("Quick"));
     gateway.reload();
     assert_eq!(gateway.get("/api/").status, 200);
-    assert!(is_up(), "{}", gateway.log().text());
+    test_harness::wait::until("the language is up", is_up);
 }
 
 #[test]

@@ -97,7 +97,12 @@ fn outcomes_without_a_body_and_broken_streams_are_passed_on() {
             (answer.status.as_u16(), answer.grpc_status()),
             (200, Some("5"))
         );
-        let broken = client.call("/api/reset", "x").await;
+        let (response, mut sender) = client.begin("/api/reset").await;
+        let mut body = response.await.unwrap().into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "part");
+        // The server breaks off when it has all, and not before the part has come.
+        sender.send_data("".into(), true).unwrap();
+        let broken = super::grpc::read(&mut body).await.map(|_| ());
         assert!(
             broken.as_ref().is_err_and(h2::Error::is_reset),
             "{broken:?}"
@@ -172,6 +177,18 @@ fn upstreams_that_do_not_speak_it_are_refused() {
         let response = gateway().api(api).start().get("/api/");
         response.assert_error(500, "There was a problem proxying the request");
     }
+}
+
+#[test]
+fn web_sockets_need_http1() {
+    let server = Server::start();
+    let api = Definition::new("api").target(&server.url());
+    let conf = json!({"http_server_options": {"enable_websockets": true}});
+    let request = Request::get("/api/")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket");
+    let response = gateway().api(api).conf(conf).start().send(&request);
+    response.assert_error(502, "There was a problem proxying the request");
 }
 
 #[test]
