@@ -57,7 +57,7 @@ pub struct Limits {
     mode: RateMode,
     /// Held while quotas are written down or removed.
     writing: Mutex<()>,
-    /// The log has said that the shared counters cannot be reached.
+    /// The log has said that the shared counters cannot be reached, or quotas not written.
     is_away: AtomicBool,
 }
 
@@ -422,8 +422,12 @@ impl Limits {
             let written = self.store.set_soon(&quota.name, json.into(), ttl).await;
             failed = failed.or(written.err());
         }
-        if let Some(error) = failed {
-            warn!(%error, "Quotas are not written down.");
+        match failed {
+            Some(error) if !self.is_away.swap(true, Ordering::Relaxed) => {
+                warn!(%error, "Quotas are not written down; a restart would forget them.");
+            }
+            Some(_) => {}
+            None => self.is_away.store(false, Ordering::Relaxed),
         }
     }
 

@@ -323,7 +323,9 @@ pub(crate) fn gateways_with_one_store_admit_exactly_what_there_is(driver: Driver
 }
 
 pub(crate) fn limits_hold_locally_while_the_store_is_away(driver: Driver) {
-    let (mut redis, upstream) = (Redis::start(), Upstream::echo());
+    // What it has answered has to survive its end.
+    let mut redis = Redis::start_with(&["--appendfsync", "always"]);
+    let upstream = Upstream::echo();
     let gateway = sharing(driver, &redis, &upstream, json!({}));
     let mut client = gateway.connect();
     let request = call("key-1", &hour(3));

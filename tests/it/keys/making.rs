@@ -200,7 +200,10 @@ fn organisations_have_sessions_of_their_own() {
         );
     }
     let shown = gateway.admin("/tyk/org/keys/org");
-    assert_eq!(shown.text(), r#"{"rate":1,"quota_max":5}"#);
+    assert_eq!(
+        shown.text(),
+        r#"{"rate":1,"quota_max":5,"quota_remaining":5}"#
+    );
     assert_eq!(gateway.admin("/tyk/org/keys").text(), r#"{"keys":["org"]}"#);
     let wrong = admin(&gateway, "PUT", "/tyk/org/keys/org", r#"{"rate": -7}"#);
     assert_eq!(wrong.status, 400, "{wrong:?}");
