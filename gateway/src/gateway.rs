@@ -91,11 +91,8 @@ impl Gateway {
         };
         let (sessions, writer) = Sessions::new(config.sessions(), Arc::clone(&store));
         control_runtime.spawn(writer.run());
-        let limits = Limits::new(
-            Arc::clone(&store),
-            config.sessions().names,
-            config.rate_limit_mode,
-        );
+        let names = config.sessions().names;
+        let limits = Limits::new(Arc::clone(&store), names, config.rate_limit_mode);
         control_runtime.spawn(Arc::clone(&limits).keep());
         let (events, handlers, dispatcher) =
             events::start(&config.event_handlers, Arc::clone(&store));
