@@ -16,6 +16,8 @@ const CHOICE_FILE: &str = "gateway/src/languages.rs";
 pub(crate) enum Check {
     /// The command succeeds.
     Passes(Step),
+    /// The tests whose names the command filters by succeed, and there are some.
+    SomeTestsPass(Step),
     /// The gateway just built lists exactly these languages.
     VersionLists(String),
     /// The language's feature alone adds its own, empty crate to the plain dependency graph
@@ -35,7 +37,7 @@ impl Check {
     /// The commands, for the list.
     pub(crate) fn steps(&self, metadata: &Metadata) -> Vec<Step> {
         match self {
-            Self::Passes(step) => vec![step.clone()],
+            Self::Passes(step) | Self::SomeTestsPass(step) => vec![step.clone()],
             Self::VersionLists(_) => vec![version(metadata)],
             Self::GraphEqualsPlain(language) => {
                 vec![tree(""), tree(&format!("--features {}", language.feature))]
@@ -50,6 +52,15 @@ impl Check {
         let root = &metadata.root;
         match self {
             Self::Passes(step) => step.run(root),
+            Self::SomeTestsPass(step) => {
+                let output = step.capture(root)?;
+                let text = String::from_utf8_lossy(&output.stdout);
+                println!("{text}");
+                if !output.status.success() {
+                    return Err(format!("`{step}` ended with {}", output.status).into());
+                }
+                some_passed(&text).ok_or_else(|| format!("`{step}` has run no test").into())
+            }
             Self::VersionLists(languages) => {
                 expect_languages(languages, &version(metadata).read(root)?)
             }
@@ -102,6 +113,15 @@ fn packages(tree: &str) -> BTreeSet<String> {
         .filter_map(|line| line.split_whitespace().next())
         .map(str::to_owned)
         .collect()
+}
+
+/// Something, if the output of a test program tells of tests that passed.
+fn some_passed(output: &str) -> Option<()> {
+    let mut results = output
+        .lines()
+        .filter_map(|line| line.strip_prefix("test result: ok. "));
+    let some = results.any(|rest| !rest.starts_with("0 passed"));
+    some.then_some(())
 }
 
 fn expect_languages(languages: &str, output: &str) -> Result {
@@ -194,6 +214,15 @@ fn text(value: &Value) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_that_finds_nothing_is_no_success() {
+        let line = |passed| format!("running\ntest result: ok. {passed} passed; 0 failed;\n");
+        assert!(some_passed(&line(3)).is_some());
+        assert!(some_passed(&(line(0) + &line(12))).is_some());
+        assert!(some_passed(&line(0)).is_none());
+        assert!(some_passed("").is_none());
+    }
 
     fn set(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|&name| name.to_owned()).collect()
