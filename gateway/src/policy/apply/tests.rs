@@ -204,7 +204,7 @@ fn limits_of_each_api_stay_apart() {
         "access_rights": {"a": {"limit": {"quota_max": 30, "quota_renews": 77}}},
     });
     check(
-        &[apart.clone()],
+        std::slice::from_ref(&apart),
         &own,
         &json!({
             "rate": null,
