@@ -77,6 +77,9 @@ pub(super) fn routes() -> Surface {
         .hidden(Method::GET, "/tyk/keys/", list)
         .on(Method::POST, "/tyk/keys/create", &made, write::create)
         .on(Method::POST, "/tyk/keys/preview", &preview, write::preview)
+        // Without these, they would be names of keys.
+        .hidden(Method::POST, "/tyk/keys/create/", write::create)
+        .hidden(Method::POST, "/tyk/keys/preview/", write::preview)
         .on(
             Method::POST,
             "/tyk/keys/policy/{*hash}",
@@ -142,10 +145,13 @@ async fn list(State(control): State<Control>, Query(listing): Query<Listing>) ->
         (true, _) => "",
         (false, filter) => filter.strip_suffix('*').unwrap_or(filter),
     };
-    match sessions.list(filter).await {
-        Ok(keys) => Ok(axum::Json(json!({"keys": keys})).into_response()),
-        Err(failure) => Err(failed(&failure)),
+    let listed = sessions.list(filter).await;
+    let mut keys = listed.map_err(|failure| failed(&failure))?;
+    if let Some(begin) = sessions.names.begin_of_organisation(filter) {
+        let listed = sessions.list(&begin).await;
+        keys.extend(listed.map_err(|failure| failed(&failure))?);
     }
+    Ok(axum::Json(json!({"keys": keys})).into_response())
 }
 
 async fn show(

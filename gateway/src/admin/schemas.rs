@@ -9,63 +9,43 @@ pub(super) fn all() -> Map<String, Value> {
     let mut schemas = Map::new();
     add::<SessionDefinition>("Session", &mut schemas);
     add::<PolicyDefinition>("Policy", &mut schemas);
-    let text = || json!({"type": "string"});
-    let object = |properties: Value, required: &[&str]| json!({"type": "object", "properties": properties, "required": required});
     let others = [
-        (
-            "Done",
-            object(
-                json!({
-                    "key": text(), "status": text(), "action": text(), "key_hash": text(),
-                    "warnings": {"type": "array", "items": text()},
-                }),
-                &["key", "status", "action"],
-            ),
-        ),
-        (
-            "Message",
-            object(
-                json!({"status": text(), "message": text()}),
-                &["status", "message"],
-            ),
-        ),
-        (
-            "Error",
-            object(
-                json!({"status": text(), "message": text(), "detail": text()}),
-                &["status", "message"],
-            ),
-        ),
-        (
-            "Keys",
-            object(
-                json!({"keys": {"type": "array", "items": text()}}),
-                &["keys"],
-            ),
-        ),
-        (
-            "PolicyUpdate",
-            object(
-                json!({"policy": text(), "apply_policies": {"type": "array", "items": text()}}),
-                &[],
-            ),
-        ),
-        (
-            "Policies",
-            json!({"type": "array", "items": {"$ref": "#/components/schemas/Policy"}}),
-        ),
-        (
-            "Api",
-            json!({"type": "object", "description": "A definition in the classic form."}),
-        ),
-        (
-            "Apis",
-            json!({"type": "array", "items": {"$ref": "#/components/schemas/Api"}}),
-        ),
+        ("Api", api()),
+        ("Apis", list_of("Api")),
+        ("Policies", list_of("Policy")),
         ("Object", json!({"type": "object"})),
     ];
+    let others = others.into_iter().chain(answers());
     schemas.extend(others.map(|(name, schema)| (name.to_owned(), schema)));
     schemas
+}
+
+fn api() -> Value {
+    json!({"type": "object", "description": "A definition in the classic form."})
+}
+
+fn list_of(name: &str) -> Value {
+    json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{name}")}})
+}
+
+/// What has a few keys only.
+fn answers() -> [(&'static str, Value); 5] {
+    let text = || json!({"type": "string"});
+    let texts = || json!({"type": "array", "items": {"type": "string"}});
+    let object = |properties: Value, required: &[&str]| json!({"type": "object", "properties": properties, "required": required});
+    let done = json!({
+        "key": text(), "status": text(), "action": text(), "key_hash": text(), "warnings": texts(),
+    });
+    let message = json!({"status": text(), "message": text()});
+    let error = json!({"status": text(), "message": text(), "detail": text()});
+    let update = json!({"policy": text(), "apply_policies": texts()});
+    [
+        ("Done", object(done, &["key", "status", "action"])),
+        ("Message", object(message, &["status", "message"])),
+        ("Error", object(error, &["status", "message"])),
+        ("Keys", object(json!({"keys": texts()}), &["keys"])),
+        ("PolicyUpdate", object(update, &[])),
+    ]
 }
 
 /// Adds the schema of a type, and of what it consists of.

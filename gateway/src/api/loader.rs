@@ -58,7 +58,18 @@ impl Loader {
     /// Reads every definition and all plugin code anew. Blocks on files and interpreters.
     /// A folder that cannot be read is an error: it is not the same as one without APIs.
     pub fn load(&self) -> Result<ApiTable, String> {
-        let policies = Arc::new(policy::load(&self.config.policies)?);
+        self.load_with(policy::load(&self.config.policies)?)
+    }
+
+    /// The same at start, where nothing was loaded before that could go on: without policies
+    /// the keys that name some are refused, and everybody else is served.
+    pub fn load_first(&self) -> Result<ApiTable, String> {
+        let policies = policy::load(&self.config.policies);
+        self.load_with(policies.unwrap_or_else(Policies::missing))
+    }
+
+    fn load_with(&self, policies: Policies) -> Result<ApiTable, String> {
+        let policies = Arc::new(policies);
         for problem in &policies.problems {
             error!(problem, "Policy is not loaded.");
         }

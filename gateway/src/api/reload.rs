@@ -33,7 +33,7 @@ impl Reloader {
     /// Loads the first table, blocking.
     pub fn start(loader: Loader) -> Self {
         let strict = loader.config.http_server_options.enable_strict_routes;
-        let table = loader.load().unwrap_or_else(|problem| {
+        let table = loader.load_first().unwrap_or_else(|problem| {
             error!(problem, "No API is loaded.");
             ApiTable {
                 problems: vec![problem],

@@ -9,7 +9,7 @@ use coprocess_core::{AccessDefinition, ApiLimit, Session};
 use tracing::warn;
 
 use super::{Policies, Policy, PolicyError, ids};
-use crate::session::record::text_of;
+use crate::session::text_of;
 
 /// Rights in the making, and for which APIs policies have said what.
 #[derive(Default)]

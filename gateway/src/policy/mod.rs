@@ -95,6 +95,11 @@ impl Policies {
         }
     }
 
+    /// No policies, because they cannot be read.
+    pub fn missing(problem: String) -> Self {
+        Self::new(BTreeMap::new(), vec![problem])
+    }
+
     /// The policy with this id.
     pub fn get(&self, id: &str) -> Option<&Policy> {
         self.by_id.get(id)

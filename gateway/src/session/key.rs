@@ -139,6 +139,16 @@ impl KeyNames {
         self.generate(org_id, name.strip_prefix(org_id).unwrap_or(name))
     }
 
+    /// How the ids of an organisation begin, where they have the newer form.
+    pub fn begin_of_organisation(&self, org_id: &str) -> Option<String> {
+        self.function.filter(|_| !org_id.is_empty())?;
+        let org = serde_json::to_string(org_id).expect("text is JSON");
+        let begin = STANDARD.encode(format!("{{\"org\":{org},"));
+        // The last letters depend on what follows.
+        let whole = begin.trim_end_matches('=').len() / 4 * 4;
+        Some(begin[..whole.saturating_sub(4)].to_owned())
+    }
+
     /// The ids that a session may have whose caller sent `key`, in the order in which they
     /// count: a name is one of the organisation's before it is an id.
     pub fn ids_of_key<'k>(&self, org_id: &str, key: &'k str) -> [Option<Cow<'k, str>>; 2] {

@@ -7,6 +7,7 @@
 
 pub mod key;
 pub mod lifetime;
+mod metadata;
 pub mod record;
 mod rights;
 mod writer;
@@ -25,6 +26,7 @@ use crate::policy;
 use crate::storage::{Store, StoreError, keys};
 use key::KeyNames;
 use lifetime::Lifetime;
+pub(crate) use metadata::text_of;
 use record::{Record, Unreadable};
 pub use writer::Writer;
 use writer::{Command, Save};

@@ -7,6 +7,7 @@ use coprocess_core::{BasicAuthData, JwtData, Monitor, Session, StringMap};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::metadata::{apply_metadata, shown};
 use super::rights::{access, apply_rights};
 
 /// The entry of the metadata that names the key which a session belongs to.
@@ -341,33 +342,6 @@ fn monitor(map: &Map<String, Value>) -> Result<Option<Monitor>, Unreadable> {
     let trigger_limits = get(&group, "trigger_limits")?;
     let data = Monitor { trigger_limits };
     Ok((data != Monitor::default()).then_some(data))
-}
-
-/// Text that is still what a plugin was shown keeps the value behind it.
-fn apply_metadata(map: &mut Map<String, Value>, metadata: &StringMap) {
-    let mut before = get::<Map<String, Value>>(map, "meta_data").unwrap_or_default();
-    let entries = metadata.iter().map(|(key, text)| {
-        let kept = before.remove(key).filter(|value| text_of(value) == *text);
-        (
-            key.clone(),
-            kept.unwrap_or_else(|| Value::String(text.clone())),
-        )
-    });
-    let entries: Map<_, _> = entries.collect();
-    let entries = (!entries.is_empty()).then_some(Value::Object(entries));
-    put_value(map, "meta_data", entries);
-}
-
-fn shown((key, value): (&String, &Value)) -> (String, String) {
-    (key.clone(), text_of(value))
-}
-
-/// A value of the metadata as plugins see it.
-pub(crate) fn text_of(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

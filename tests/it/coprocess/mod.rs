@@ -19,6 +19,7 @@ pub(crate) mod limits;
 pub(crate) mod native;
 pub(crate) mod overrides;
 pub(crate) mod plugin_run;
+pub(crate) mod policies;
 pub(crate) mod reload;
 pub(crate) mod responses;
 pub(crate) mod seed;
@@ -132,6 +133,11 @@ macro_rules! scenarios {
             clients_are_told_their_rate_where_that_is_asked_for,
             gateways_with_one_store_admit_exactly_what_there_is,
             limits_hold_locally_while_the_store_is_away,
+        ]);
+        scenarios!($driver, policies: [
+            a_session_is_that_of_its_policies,
+            policies_that_cannot_be_applied_refuse_the_caller,
+            a_key_may_be_asked_for_beside_the_plugin,
         ]);
         scenarios!($driver, shared_sessions: [
             gateways_share_sessions_and_their_end,

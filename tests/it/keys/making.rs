@@ -66,6 +66,12 @@ fn what_is_no_session_is_refused_as_a_whole() {
         let response = admin(&gateway, "POST", "/tyk/keys/create", body);
         refused(&response, status, message, detail);
     }
+    assert_eq!(gateway.admin("/tyk/keys").json(), json!({"keys": []}));
+}
+
+#[test]
+fn what_is_no_named_key_is_refused_as_a_whole() {
+    let gateway = start();
     let long = format!(r#"{{"alias": "{}"}}"#, "a".repeat(1 << 20));
     let response = admin(&gateway, "POST", "/tyk/keys/create", &long);
     assert_eq!(response.status, 413, "{response:?}");
@@ -153,6 +159,23 @@ fn a_key_is_replaced_and_keeps_what_an_update_must_not_touch() {
     let wrong = admin(&gateway, "PUT", &path, r#"{"rate": "fast"}"#);
     refused(&wrong, 400, "Request malformed", "rate");
     assert_eq!(stored(&gateway, &key), after, "nothing is changed");
+}
+
+#[test]
+fn keys_are_listed_by_their_organisation() {
+    let upstream = Upstream::echo();
+    for function in ["", "murmur64"] {
+        let gateway = gateway()
+            .conf(json!({"hash_key_function": function}))
+            .api(keyed("api", &upstream))
+            .start();
+        let made = |org: &str| create(&gateway, &json!({"org_id": org, "access_rights": rights()}));
+        let (mine, _theirs) = (made("mine"), made("theirs"));
+        let listed = gateway.admin("/tyk/keys?filter=mine").json();
+        assert_eq!(listed, json!({"keys": [mine]}), "{function}");
+        let all = gateway.admin("/tyk/keys").json();
+        assert_eq!(all["keys"].as_array().unwrap().len(), 2, "{all}");
+    }
 }
 
 #[test]

@@ -75,7 +75,16 @@ fn a_key_lives_by_its_policy_until_it_is_deleted() {
     let response = gateway.send(&with_key("/api/", &key));
     assert_eq!(response.status, 200, "the quota has begun anew");
 
-    // Another policy counts from its reload on, for keys that exist.
+    admin(&gateway, "DELETE", &format!("/tyk/keys/{key}"), "");
+    assert_eq!(gateway.send(&with_key("/api/", &key)).status, 403);
+}
+
+#[test]
+fn a_changed_policy_counts_for_keys_that_exist() {
+    let upstream = Upstream::echo();
+    let gateway = with_folder(&upstream).start();
+    put(&gateway, &gold());
+    let key = create(&gateway, &session());
     let mut changed = gold();
     changed["access_rights"] = json!({"other": {}});
     let path = "/tyk/policies/gold";
@@ -102,8 +111,6 @@ fn a_key_lives_by_its_policy_until_it_is_deleted() {
     gateway.reload();
     let response = gateway.send(&with_key("/other/", &key));
     response.assert_error(403, "Access to this API has been disallowed");
-    admin(&gateway, "DELETE", &format!("/tyk/keys/{key}"), "");
-    assert_eq!(gateway.send(&with_key("/other/", &key)).status, 403);
 }
 
 #[test]
@@ -145,6 +152,34 @@ fn a_map_of_policies_is_read_before_the_apis() {
     let ready = gateway.get("/ready");
     assert_eq!(ready.status, 503);
     assert!(ready.text().contains("p.json: gold.rate"), "{ready:?}");
+}
+
+#[test]
+fn without_its_policies_a_gateway_serves_whoever_needs_none() {
+    let upstream = Upstream::echo();
+    let gateway = gateway()
+        .conf(json!({"policies": {"policy_source": "file", "policy_path": "not-there"}}))
+        .api(keyed("api", &upstream))
+        .start();
+    let ready = gateway.get("/ready");
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("not-there"), "{ready:?}");
+    let key = create(
+        &gateway,
+        &json!({"org_id": "org", "access_rights": {"api": {}}}),
+    );
+    assert_eq!(gateway.send(&with_key("/api/", &key)).status, 200);
+    put_first(&gateway);
+    let key = create(&gateway, &session());
+    assert_eq!(gateway.send(&with_key("/api/", &key)).status, 200);
+    assert_eq!(gateway.get("/ready").status, 200);
+}
+
+/// Writes the first policy, whose folder is not there yet.
+fn put_first(gateway: &Gateway) {
+    let early = admin(gateway, "POST", "/tyk/keys/create", &session().to_string());
+    assert_eq!(early.status, 500, "{early:?}");
+    put(gateway, &gold());
 }
 
 #[test]

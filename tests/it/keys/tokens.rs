@@ -191,6 +191,10 @@ fn hashed_keys_open_their_api_and_are_nowhere_in_the_clear() {
         );
         assert_eq!(gateway.send(&with_key("/api/", key)).status, 200);
         assert_eq!(gateway.admin("/tyk/keys").json(), json!({"keys": [hash]}));
+        let again = admin(&gateway, "POST", "/tyk/keys/create/", &session.to_string());
+        let again = again.json()["key"].as_str().unwrap().to_owned();
+        let path = format!("/tyk/keys/{again}");
+        assert_eq!(admin(&gateway, "DELETE", &path, "").status, 200);
         let path = format!("{hash}?hashed=1");
         assert_eq!(stored(&gateway, &path)["org_id"], "org");
         let changed = json!({"org_id": "org", "alias": "x", "access_rights": {"api": {}}});
