@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -14,6 +15,9 @@ use crate::{Client, Definition, Request, Response, plugin_fixture, wait};
 
 /// The secret of the admin API in every test.
 pub const SECRET: &str = "s3cret-for-tests";
+
+/// How long a line of the log may take from a gateway to here.
+const RELOAD_LINE: Duration = Duration::from_secs(1);
 
 /// What a gateway will be started with.
 #[derive(Debug)]
@@ -304,6 +308,7 @@ impl Gateway {
     /// Reloads through the admin API and waits until it is done.
     #[track_caller]
     pub fn reload(&self) {
+        let mark = self.log.mark();
         let response = self.admin("/tyk/reload?block=true");
         assert_eq!(response.status, 200, "{response:?}");
         assert_eq!(
@@ -311,6 +316,9 @@ impl Gateway {
             json!({"status": "ok", "message": ""}),
             "{response:?}"
         );
+        // The line of this reload must not pass for that of the next one. It is not there at
+        // every level of the log, so it is not waited for for long.
+        let _line = self.log.find_within(RELOAD_LINE, mark, &["Reloaded."]);
     }
 
     /// Reloads by SIGHUP and waits until the log says so.

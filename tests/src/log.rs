@@ -55,7 +55,13 @@ impl Log {
     /// process ends or the deadline passes first.
     #[must_use]
     pub fn find_after(&self, mark: usize, parts: &[&str]) -> Option<String> {
-        let deadline = Instant::now() + DEADLINE;
+        self.find_within(DEADLINE, mark, parts)
+    }
+
+    /// The same, with a deadline of its own.
+    #[must_use]
+    pub fn find_within(&self, limit: Duration, mark: usize, parts: &[&str]) -> Option<String> {
+        let deadline = Instant::now() + limit;
         let (lines, changed) = &*self.0;
         let mut lines = lines.lock().unwrap();
         loop {

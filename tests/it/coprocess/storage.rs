@@ -20,6 +20,9 @@ fn start(driver: Driver, upstream: &Upstream, storage: &Value) -> Gateway {
     gateway()
         .fixture("events", driver)
         .conf(storage.clone())
+        // A call for data may wait for nearly as long as a hook may run in one go, and on a
+        // busy machine the two meet.
+        .conf(json!({"coprocess_options": {"lua_burst_ms": 2000}}))
         .api(api("store", "Store"))
         .api(api("fetch", "Fetch"))
         .api(Definition::new("without").upstream(upstream))
