@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::bench::Harness;
+use crate::binary::Profile;
 use crate::metadata::Metadata;
 use crate::setup;
 
@@ -39,7 +40,7 @@ pub(crate) fn run(metadata: &Metadata) -> Result {
     if let Some(missing) = setup::bring(perf)?.first() {
         return Err(missing.why.clone().into());
     }
-    let harness = Harness::build(metadata)?;
+    let harness = Harness::build(metadata, Profile::Gate)?;
     let rows: Vec<String> = ROWS
         .map(|(peer, scenario)| format!("{peer}:{scenario}"))
         .into();

@@ -38,9 +38,9 @@ pub(crate) struct Report {
 }
 
 impl Harness {
-    /// Builds the release gateway and the tools.
-    pub(crate) fn build(metadata: &Metadata) -> Result<Self> {
-        let gateway = binary::build(metadata, Profile::Release)?;
+    /// Builds the gateway and the tools.
+    pub(crate) fn build(metadata: &Metadata, profile: Profile) -> Result<Self> {
+        let gateway = binary::build(metadata, profile)?;
         let work = metadata.target_directory.join("bench");
         std::fs::create_dir_all(work.join("bin"))?;
         for tool in ["load", "origin"] {

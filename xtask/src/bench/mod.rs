@@ -10,6 +10,7 @@ mod peers;
 mod results;
 
 use crate::Result;
+use crate::binary::Profile;
 use crate::flags::BenchFlags;
 use crate::metadata::Metadata;
 use crate::{setup, syscalls};
@@ -18,7 +19,7 @@ use results::Results;
 
 /// The task.
 pub(crate) fn run(metadata: &Metadata, flags: &BenchFlags) -> Result {
-    let harness = Harness::build(metadata)?;
+    let harness = Harness::build(metadata, Profile::Release)?;
     let mut words = vec!["--reps".to_owned(), flags.reps.to_string()];
     if let Some(seconds) = flags.seconds {
         let warm = seconds.min(1.0);
