@@ -2,7 +2,9 @@
 //! object made from the exchange and the exchange made from the object.
 //! `cargo bench -p gateway --bench parts`.
 
-use std::fmt;
+#[path = "../../tests/bench/case.rs"]
+mod case;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +31,8 @@ use gateway::storage::{MemoryStore, Store};
 use gateway::traffic::paths::{Meaning, Readings, Rule, Rules};
 use gateway::upstream::body::RequestBody;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+
+use case::{CASES, Case};
 
 fn main() {
     divan::main();
@@ -80,34 +84,6 @@ fn limits_count(bencher: Bencher<'_, '_>, kind: &str) {
     });
 }
 
-/// What a request has.
-#[derive(Clone, Copy)]
-struct Case {
-    headers: usize,
-    body: usize,
-}
-
-const CASES: [Case; 5] = [
-    Case::new(0, 0),
-    Case::new(8, 0),
-    Case::new(30, 0),
-    Case::new(8, 4 << 10),
-    Case::new(8, 1 << 20),
-];
-
-impl Case {
-    const fn new(headers: usize, body: usize) -> Self {
-        Self { headers, body }
-    }
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:2} headers, body of {:7}", self.headers, self.body)
-    }
-}
-
-/// A hook that sets a header, without an interpreter's part.
 /// A list of so many patterns, asked about a path that the last one matches.
 #[divan::bench(args = [1, 10, 100, 1000])]
 fn path_list_match(bencher: Bencher<'_, '_>, patterns: usize) {
@@ -129,6 +105,7 @@ fn path_list_match(bencher: Bencher<'_, '_>, patterns: usize) {
     });
 }
 
+/// A hook that sets a header, without an interpreter's part.
 #[divan::bench(args = CASES)]
 fn object_build_and_apply(bencher: Bencher<'_, '_>, case: Case) {
     let step = hook_step();

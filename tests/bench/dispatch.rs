@@ -1,7 +1,8 @@
 //! What the benches of the languages share: the requests that are dispatched, and a run of one
 //! bench over them.
 
-use std::fmt;
+mod case;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,32 +17,7 @@ use coprocess_core::{
 use divan::Bencher;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
-/// What a request has.
-#[derive(Clone, Copy)]
-pub(crate) struct Case {
-    headers: usize,
-    body: usize,
-}
-
-pub(crate) const CASES: [Case; 5] = [
-    Case::new(0, 0),
-    Case::new(8, 0),
-    Case::new(30, 0),
-    Case::new(8, 4 << 10),
-    Case::new(8, 1 << 20),
-];
-
-impl Case {
-    const fn new(headers: usize, body: usize) -> Self {
-        Self { headers, body }
-    }
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:2} headers, body of {:7}", self.headers, self.body)
-    }
-}
+pub(crate) use case::{CASES, Case};
 
 /// Dispatches the function `name` of `plugin` again and again.
 pub(crate) fn run(

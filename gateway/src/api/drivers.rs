@@ -16,6 +16,7 @@ use crate::coprocess::Driver;
 /// All drivers of this process.
 pub struct Drivers {
     languages: Vec<Linked>,
+    names: Vec<&'static str>,
     config: Arc<Config>,
     host: Arc<dyn Host>,
 }
@@ -40,6 +41,7 @@ impl Drivers {
         };
         let drivers = Self {
             languages: registry.registrations().iter().map(linked).collect(),
+            names: registry.drivers(),
             config: Arc::clone(config),
             host: Arc::clone(host),
         };
@@ -79,12 +81,8 @@ impl Drivers {
     }
 
     /// What definitions may name.
-    pub fn names(&self) -> Vec<&'static str> {
-        let languages = self.languages.iter();
-        languages
-            .flat_map(|language| language.registration.drivers)
-            .copied()
-            .collect()
+    pub fn names(&self) -> &[&'static str] {
+        &self.names
     }
 
     /// Ends the languages that were started, after the last request.
