@@ -1,12 +1,12 @@
 //! TLS towards an API's upstream: from the configuration and the definition.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use crate::certificates::{Material, Sources};
 use crate::config::Config;
 use crate::definition::ApiDefinition;
-use crate::tls::client::{ClientTls, SystemRoots, Wanted};
+use crate::tls::client::{ClientTls, Wanted};
 use crate::tls::{Suite, TlsError};
 use crate::upstream::target::Target;
 
@@ -15,10 +15,16 @@ use crate::upstream::target::Target;
 pub struct UpstreamTls {
     definition: ApiDefinition,
     config: Arc<Config>,
-    system: Arc<SystemRoots>,
+    sources: Option<Arc<Sources>>,
+    /// The certificates to show by the names that are used for them, read at load: requests
+    /// must not wait for files and the store.
+    identities: HashMap<String, Identity>,
     /// Upstreams that are not the API's first one: of a list, of a version, of a rewrite.
     secured: Mutex<HashMap<String, Arc<Target>>>,
 }
+
+/// Nothing where what there is cannot be known.
+type Identity = Result<Option<Arc<Material>>, TlsError>;
 
 /// Most upstreams of one API that are remembered; rewrites may lead anywhere.
 const MOST_REMEMBERED: usize = 1000;
@@ -28,12 +34,15 @@ impl UpstreamTls {
     pub(super) fn new(
         definition: &ApiDefinition,
         config: &Arc<Config>,
-        system: &Arc<SystemRoots>,
+        sources: &Arc<Sources>,
     ) -> Self {
+        let read = |name: &String| (name.clone(), sources.get(name));
+        let entries = entries(definition, config).into_iter();
         Self {
+            identities: entries.flat_map(BTreeMap::values).map(read).collect(),
             definition: definition.clone(),
             config: Arc::clone(config),
-            system: Arc::clone(system),
+            sources: Some(Arc::clone(sources)),
             secured: Mutex::default(),
         }
     }
@@ -41,8 +50,10 @@ impl UpstreamTls {
     /// Sets up TLS for a target that wants it.
     pub(super) fn secure(&self, target: &mut Target) -> Result<(), TlsError> {
         if target.wants_tls() {
-            let identity = identity(target, &self.definition, &self.config);
-            let tls = self.make(&target.host, identity)?;
+            let entries = entries(&self.definition, &self.config);
+            let mut entries = entries.into_iter();
+            let name = entries.find_map(|entries| for_host(entries, &target.host, target.port));
+            let tls = self.make(&target.host, name)?;
             target.secure(tls);
         }
         Ok(())
@@ -51,14 +62,8 @@ impl UpstreamTls {
     /// Tries all settings and files, so that what cannot work is told when the API is loaded
     /// and not when a request goes to another upstream than the API's first one.
     pub(super) fn check(&self) -> Result<(), TlsError> {
-        let own = self.definition.upstream_certificates.values();
-        let common = self.config.security.certificates.upstream.values();
-        for identity in own
-            .chain(common)
-            .map(|file| Some(file.clone()))
-            .chain([None])
-        {
-            self.make("localhost", identity)?;
+        for name in self.identities.keys().map(Some).chain([None]) {
+            self.make("localhost", name)?;
         }
         Ok(())
     }
@@ -84,7 +89,9 @@ impl UpstreamTls {
         Ok(made)
     }
 
-    fn make(&self, host: &str, identity: Option<PathBuf>) -> Result<ClientTls, TlsError> {
+    fn make(&self, host: &str, identity: Option<&String>) -> Result<ClientTls, TlsError> {
+        let identity = identity.and_then(|name| self.identities.get(name));
+        let identity = identity.cloned().transpose()?.flatten();
         let (own, config) = (&self.definition.proxy.transport, &self.config);
         let number = |own: u16, common: u16| if own == 0 { common } else { own };
         let ca_file = match own.ssl_ca_file.as_os_str().is_empty() {
@@ -107,7 +114,11 @@ impl UpstreamTls {
             },
             http2: config.proxy_enable_http2,
         };
-        ClientTls::new(&wanted, &self.system)
+        let sources = self
+            .sources
+            .as_ref()
+            .expect("an API with an upstream has them");
+        ClientTls::new(&wanted, &sources.system)
     }
 }
 
@@ -125,21 +136,27 @@ pub(super) fn may_go_elsewhere(definition: &ApiDefinition) -> bool {
             })
 }
 
-/// The file of what is shown to the upstream. The definition's entries come first.
-fn identity(target: &Target, definition: &ApiDefinition, config: &Config) -> Option<PathBuf> {
+/// What is shown to upstreams by their host. The definition's entries come first.
+fn entries<'a>(
+    definition: &'a ApiDefinition,
+    config: &'a Config,
+) -> Vec<&'a BTreeMap<String, String>> {
     let own = &definition.upstream_certificates;
     let own = (!definition.upstream_certificates_disabled).then_some(own);
     let common = &config.security.certificates.upstream;
-    let mut places = own.into_iter().chain([common]);
-    places.find_map(|entries| for_host(entries, &target.host, target.port))
+    own.into_iter().chain([common]).collect()
 }
 
 /// The entry of a host: its name with the port, its name, a wildcard for one level, `*`.
-fn for_host(entries: &BTreeMap<String, PathBuf>, host: &str, port: u16) -> Option<PathBuf> {
+fn for_host<'a>(
+    entries: &'a BTreeMap<String, String>,
+    host: &str,
+    port: u16,
+) -> Option<&'a String> {
     let above = host.split_once('.').map(|(_, above)| format!("*.{above}"));
     let names = [Some(format!("{host}:{port}")), Some(host.to_owned()), above];
     let mut names = names.into_iter().flatten().chain(["*".to_owned()]);
-    names.find_map(|name| entries.get(&name).cloned())
+    names.find_map(|name| entries.get(&name))
 }
 
 #[cfg(test)]
@@ -149,9 +166,9 @@ mod tests {
     #[test]
     fn the_most_exact_entry_of_a_host_is_used() {
         let all = ["*", "*.example", "a.example", "a.example:444"];
-        let entries: BTreeMap<String, PathBuf> = all
+        let entries: BTreeMap<String, String> = all
             .into_iter()
-            .map(|name| (name.to_owned(), PathBuf::from(name)))
+            .map(|name| (name.to_owned(), name.to_owned()))
             .collect();
         for (host, port, expected) in [
             ("a.example", 444, "a.example:444"),
@@ -161,7 +178,7 @@ mod tests {
             ("other", 443, "*"),
         ] {
             let found = for_host(&entries, host, port);
-            assert_eq!(found, Some(PathBuf::from(expected)), "{host}");
+            assert_eq!(found.map(String::as_str), Some(expected), "{host}");
         }
         assert_eq!(for_host(&BTreeMap::new(), "a", 1), None);
     }

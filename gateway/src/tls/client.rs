@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -13,7 +13,8 @@ use tokio_rustls::client::TlsStream;
 use tracing::warn;
 
 use super::unverified::Unverified;
-use super::{Suite, TlsError, read_certificates, read_key};
+use super::{Suite, TlsError, read_certificates};
+use crate::certificates::Material;
 
 /// What is wanted of a connection to an upstream.
 #[derive(Debug, Clone)]
@@ -24,8 +25,8 @@ pub struct Wanted<'a> {
     pub skip_verify: bool,
     /// A PEM file of authorities to trust in the place of the system's; empty for these.
     pub ca_file: PathBuf,
-    /// A PEM file with the certificate and key to show, if any.
-    pub identity: Option<PathBuf>,
+    /// The certificate and key to show, if any.
+    pub identity: Option<Arc<Material>>,
     /// Versions and ciphers.
     pub suite: Suite<'a>,
     /// Offer HTTP/2.
@@ -89,14 +90,10 @@ impl ClientTls {
             None => system.get(),
             Some(own) => roots_of(own, &wanted.ca_file)?,
         };
-        let identity = match &wanted.identity {
-            None => None,
-            Some(file) => Some((read_certificates(file)?, read_key(file)?)),
-        };
-        for certificate in identity.iter().flat_map(|(chain, _)| chain) {
+        for certificate in wanted.identity.iter().flat_map(|shown| &shown.chain) {
             print.update(certificate);
         }
-        let config = config(wanted, roots, identity)?;
+        let config = config(wanted, roots)?;
         let mut http1 = config.clone();
         http1.alpn_protocols = Vec::new();
         let mut config = config;
@@ -147,11 +144,7 @@ fn roots_of(
     Ok(Arc::new(roots))
 }
 
-fn config(
-    wanted: &Wanted<'_>,
-    roots: Arc<RootCertStore>,
-    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-) -> Result<ClientConfig, TlsError> {
+fn config(wanted: &Wanted<'_>, roots: Arc<RootCertStore>) -> Result<ClientConfig, TlsError> {
     let provider = wanted.suite.provider()?;
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&wanted.suite.versions()?)
@@ -163,10 +156,13 @@ fn config(
     } else {
         builder.with_root_certificates(roots)
     };
-    match (identity, &wanted.identity) {
-        (Some((chain, key)), Some(file)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| TlsError(format!("{}: {error}", file.display()))),
-        _ => Ok(builder.with_no_client_auth()),
+    match &wanted.identity {
+        Some(shown) => {
+            let (chain, key) = shown.identity()?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| TlsError(format!("{}: {error}", shown.name)))
+        }
+        None => Ok(builder.with_no_client_auth()),
     }
 }

@@ -9,6 +9,7 @@ mod client_certificates;
 mod grpc;
 mod http2_upstream;
 mod relay;
+mod store;
 mod termination;
 mod upstream;
 
