@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
+use tracing::warn;
+
 use crate::certificates::{Material, Sources};
 use crate::config::Config;
 use crate::definition::ApiDefinition;
@@ -19,6 +21,8 @@ pub struct UpstreamTls {
     /// The certificates to show by the names that are used for them, read at load: requests
     /// must not wait for files and the store.
     identities: HashMap<String, Identity>,
+    /// The public keys that upstreams may have, by how they are written.
+    pins: HashMap<String, Result<Arc<[String]>, TlsError>>,
     /// Upstreams that are not the API's first one: of a list, of a version, of a rewrite.
     secured: Mutex<HashMap<String, Arc<Target>>>,
 }
@@ -37,9 +41,12 @@ impl UpstreamTls {
         sources: &Arc<Sources>,
     ) -> Self {
         let read = |name: &String| (name.clone(), sources.get(name));
-        let entries = entries(definition, config).into_iter();
+        let shown = shown(definition, config).into_iter();
+        let pinned = pinned(definition, config).into_iter();
+        let pins = |names: &String| (names.clone(), pins_of(names, sources));
         Self {
-            identities: entries.flat_map(BTreeMap::values).map(read).collect(),
+            identities: shown.flat_map(BTreeMap::values).map(read).collect(),
+            pins: pinned.flat_map(BTreeMap::values).map(pins).collect(),
             definition: definition.clone(),
             config: Arc::clone(config),
             sources: Some(Arc::clone(sources)),
@@ -49,12 +56,22 @@ impl UpstreamTls {
 
     /// Sets up TLS for a target that wants it.
     pub(super) fn secure(&self, target: &mut Target) -> Result<(), TlsError> {
+        let of_host = |all: Vec<&'_ BTreeMap<String, String>>| {
+            let mut all = all.into_iter();
+            let found = all.find_map(|entries| for_host(entries, &target.host, target.port));
+            found.cloned()
+        };
+        let pins = of_host(pinned(&self.definition, &self.config));
         if target.wants_tls() {
-            let entries = entries(&self.definition, &self.config);
-            let mut entries = entries.into_iter();
-            let name = entries.find_map(|entries| for_host(entries, &target.host, target.port));
-            let tls = self.make(&target.host, name)?;
+            let identity = of_host(shown(&self.definition, &self.config));
+            let tls = self.make(&target.host, identity.as_ref(), pins.as_ref())?;
             target.secure(tls);
+        } else if pins.is_some() {
+            let (api, upstream) = (&self.definition.api_id, &*target.authority);
+            warn!(
+                api,
+                upstream, "pinned_public_keys has no effect: the upstream has no TLS."
+            );
         }
         Ok(())
     }
@@ -63,7 +80,10 @@ impl UpstreamTls {
     /// and not when a request goes to another upstream than the API's first one.
     pub(super) fn check(&self) -> Result<(), TlsError> {
         for name in self.identities.keys().map(Some).chain([None]) {
-            self.make("localhost", name)?;
+            self.make("localhost", name, None)?;
+        }
+        for names in self.pins.keys() {
+            self.make("localhost", None, Some(names))?;
         }
         Ok(())
     }
@@ -89,7 +109,14 @@ impl UpstreamTls {
         Ok(made)
     }
 
-    fn make(&self, host: &str, identity: Option<&String>) -> Result<ClientTls, TlsError> {
+    fn make(
+        &self,
+        host: &str,
+        identity: Option<&String>,
+        pins: Option<&String>,
+    ) -> Result<ClientTls, TlsError> {
+        let pins = pins.and_then(|names| self.pins.get(names));
+        let pins = pins.cloned().transpose()?;
         let identity = identity.and_then(|name| self.identities.get(name));
         let identity = identity.cloned().transpose()?.flatten();
         let (own, config) = (&self.definition.proxy.transport, &self.config);
@@ -107,6 +134,7 @@ impl UpstreamTls {
             skip_verify: own.ssl_insecure_skip_verify || config.proxy_ssl_insecure_skip_verify,
             ca_file: ca_file.clone(),
             identity,
+            pins,
             suite: Suite {
                 min_version: number(own.ssl_min_version, config.proxy_ssl_min_version),
                 max_version: number(own.ssl_max_version, config.proxy_ssl_max_version),
@@ -136,8 +164,32 @@ pub(super) fn may_go_elsewhere(definition: &ApiDefinition) -> bool {
             })
 }
 
+/// The public keys that are meant by names with commas between them.
+fn pins_of(names: &str, sources: &Sources) -> Result<Arc<[String]>, TlsError> {
+    let place = |error: TlsError| TlsError(format!("pinned_public_keys: {error}"));
+    let names = names.split(',').map(str::trim);
+    let names = names.filter(|name| !name.is_empty());
+    let pins: Result<Vec<_>, _> = names.map(|name| sources.public_key(name)).collect();
+    let pins = pins.map_err(place)?;
+    if pins.is_empty() {
+        return Err(place(TlsError("an entry names no key".into())));
+    }
+    Ok(pins.into())
+}
+
+/// The public keys of upstreams by their host. The definition's entries come first.
+fn pinned<'a>(
+    definition: &'a ApiDefinition,
+    config: &'a Config,
+) -> Vec<&'a BTreeMap<String, String>> {
+    let own = &definition.pinned_public_keys;
+    let own = (!definition.certificate_pinning_disabled).then_some(own);
+    let common = &config.security.pinned_public_keys;
+    own.into_iter().chain([common]).collect()
+}
+
 /// What is shown to upstreams by their host. The definition's entries come first.
-fn entries<'a>(
+fn shown<'a>(
     definition: &'a ApiDefinition,
     config: &'a Config,
 ) -> Vec<&'a BTreeMap<String, String>> {

@@ -137,6 +137,9 @@ impl Material {
         &self,
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
         let wrong = |reason: &str| TlsError(format!("{}: {reason}", self.name));
+        if self.chain.is_empty() {
+            return Err(wrong("it is a public key and no certificate"));
+        }
         match &self.key {
             Key::Usable(key) => Ok((self.chain.clone(), key.clone_key())),
             Key::None => Err(wrong("no usable private key: there is none")),

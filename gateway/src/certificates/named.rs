@@ -6,12 +6,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use tracing::warn;
 
 use super::{Certificates, Material, fingerprint_in, key_of};
+use crate::session::key::hex;
 use crate::storage::{StoreError, blocking};
-use crate::tls::TlsError;
 use crate::tls::client::SystemRoots;
+use crate::tls::{self, TlsError};
 
 /// Longest wait for one entry; the store has a limit of its own, which is shorter.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -74,6 +76,26 @@ impl Sources {
             Found::Absent => Err(TlsError(format!(
                 "certificate `{name}` is not in the certificate store; add it with POST /tyk/certs"
             ))),
+        }
+    }
+
+    /// The SHA-256 in hex of the public key that a name stands for: an id of the store, where
+    /// it may be a certificate's, such a SHA-256 itself, or a file.
+    pub fn public_key(&self, name: &str) -> Result<String, TlsError> {
+        let sha256 = |key: Vec<u8>| hex(digest(&SHA256, &key).as_ref());
+        let unreadable = || TlsError(format!("{name}: there is no public key in it"));
+        if let Some(itself) = fingerprint_in(name) {
+            return match self.find(name) {
+                Ok(Found::Here(material)) => {
+                    material.public_key().map(sha256).ok_or_else(unreadable)
+                }
+                // What is no key's name then is a name that no key has.
+                _ => Ok(itself),
+            };
+        }
+        match self.find(name) {
+            Ok(Found::Here(material)) => material.public_key().map(sha256).ok_or_else(unreadable),
+            _ => tls::read_public_key(Path::new(name)).map(sha256),
         }
     }
 

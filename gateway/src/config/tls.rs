@@ -13,6 +13,8 @@ pub struct Security {
     /// What the private keys of the certificate store are encrypted with; empty means
     /// `secret`.
     pub private_certificate_encoding_secret: String,
+    /// The public keys that upstreams of all APIs may have, by their host.
+    pub pinned_public_keys: BTreeMap<String, String>,
     /// Certificates by what they are for.
     pub certificates: Certificates,
 }

@@ -120,6 +120,11 @@ pub struct ApiDefinition {
     pub upstream_certificates: BTreeMap<String, String>,
     /// Leave `upstream_certificates` aside.
     pub upstream_certificates_disabled: bool,
+    /// The public keys that upstreams may have, by their host: SHA-256 in hex, ids and PEM
+    /// files, with commas between them.
+    pub pinned_public_keys: BTreeMap<String, String>,
+    /// Leave `pinned_public_keys` aside.
+    pub certificate_pinning_disabled: bool,
     /// A certificate of the client is asked for.
     pub use_mutual_tls_auth: bool,
     /// Which ones are accepted: ids of the store and PEM files, of authorities too.

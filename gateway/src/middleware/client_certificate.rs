@@ -70,6 +70,9 @@ impl ClientCertificate {
 
     fn take(&mut self, material: &Material, most: usize) -> Result<(), TlsError> {
         let wrong = |reason: String| TlsError(format!("{}: {reason}", material.name));
+        if material.chain.is_empty() {
+            return Err(wrong("it is a public key and no certificate".into()));
+        }
         for certificate in material.chain.iter().take(most) {
             let (_, parsed) = X509Certificate::from_der(certificate)
                 .map_err(|error| wrong(format!("unusable certificate: {error}")))?;

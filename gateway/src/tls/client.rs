@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tracing::warn;
 
-use super::unverified::Unverified;
+use super::verify::Server;
 use super::{Suite, TlsError, read_certificates};
 use crate::certificates::Material;
 
@@ -27,6 +27,8 @@ pub struct Wanted<'a> {
     pub ca_file: PathBuf,
     /// The certificate and key to show, if any.
     pub identity: Option<Arc<Material>>,
+    /// The SHA-256 of the public keys that the upstream may have; any where there are none.
+    pub pins: Option<Arc<[String]>>,
     /// Versions and ciphers.
     pub suite: Suite<'a>,
     /// Offer HTTP/2.
@@ -78,7 +80,13 @@ impl ClientTls {
         let name = ServerName::try_from(wanted.host.to_owned())
             .map_err(|_| TlsError(format!("`{}` is no host name", wanted.host)))?;
         let mut print = Context::new(&SHA256);
-        print.update(format!("{:?}", (wanted.skip_verify, wanted.http2, &wanted.suite)).as_bytes());
+        let plain = (
+            wanted.skip_verify,
+            wanted.http2,
+            &wanted.suite,
+            &wanted.pins,
+        );
+        print.update(format!("{plain:?}").as_bytes());
         let own_roots = match wanted.ca_file.as_os_str().is_empty() {
             true => None,
             false => Some(read_certificates(&wanted.ca_file)?),
@@ -149,12 +157,19 @@ fn config(wanted: &Wanted<'_>, roots: Arc<RootCertStore>) -> Result<ClientConfig
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&wanted.suite.versions()?)
         .map_err(|error| TlsError(error.to_string()))?;
-    let builder = if wanted.skip_verify {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
-    } else {
-        builder.with_root_certificates(roots)
+    let builder = match (wanted.skip_verify, wanted.pins.clone()) {
+        (false, None) => builder.with_root_certificates(roots),
+        (skips, pins) => {
+            let mut server = Server::unverified(provider);
+            if !skips {
+                server = server.trusting(roots)?;
+            }
+            if let Some(pins) = pins {
+                server = server.pinned(pins);
+            }
+            let builder = builder.dangerous();
+            builder.with_custom_certificate_verifier(Arc::new(server))
+        }
     };
     match &wanted.identity {
         Some(shown) => {

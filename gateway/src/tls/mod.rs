@@ -3,10 +3,10 @@
 //! What is here is what both need: the library's provider, versions and ciphers by the names
 //! that configurations use, and PEM files whose errors name the file.
 
-mod any_client;
 pub mod client;
+pub mod fields;
 pub mod server;
-pub mod unverified;
+pub mod verify;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use rustls::{ProtocolVersion, SupportedCipherSuite, SupportedProtocolVersion, version};
 use tracing::warn;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -140,6 +140,14 @@ pub fn read_key_if_any(file: &Path) -> Result<Option<PrivateKeyDer<'static>>, Tl
         Err(pem::Error::NoItemsFound) => Ok(None),
         Err(error) => Err(TlsError(error.to_string())),
     }
+}
+
+/// A public key in a PEM file, as its DER (`SubjectPublicKeyInfo`).
+pub fn read_public_key(file: &Path) -> Result<Vec<u8>, TlsError> {
+    let pem = read(file)?;
+    let key = SubjectPublicKeyInfoDer::from_pem_slice(&pem);
+    let key = key.map_err(|error| at(file, &format!("no usable public key: {error}")))?;
+    Ok(key.to_vec())
 }
 
 /// The public key of a certificate, as its DER (`SubjectPublicKeyInfo`).

@@ -12,7 +12,7 @@ use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tracing::error;
 
-use super::any_client::AnyClient;
+use super::verify::AnyClient;
 use super::{Suite, TlsError};
 use crate::certificates::{Material, Sources, fingerprint_in};
 use crate::config::HttpServerOptions;
