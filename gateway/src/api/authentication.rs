@@ -139,6 +139,7 @@ impl Steps<'_, '_> {
         Ok(SignatureAuth {
             credential: self.credential(auth::HMAC)?,
             sessions: Arc::clone(&self.loader.sessions),
+            certificates: Arc::clone(&self.loader.certificates),
             provides_identity: self.identity_is_by("hmac_key"),
             algorithms: algorithms.map_err(|mistake| self.mistake(&mistake))?,
             clock_skew: (skew > 0.0)
