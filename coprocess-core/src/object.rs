@@ -105,6 +105,9 @@ pub struct Request {
     pub raw_body_only: bool,
     /// The address of the client's end of the connection (an addition).
     pub client_address: Option<IpAddr>,
+    /// What the client's certificate says, where it has shown one (an addition): `subject`,
+    /// `issuer`, `serial`, `fingerprint`, `not_before`, `not_after`, `names` and `pem`.
+    pub client_certificate: Option<Arc<StringMap>>,
     /// What tells this request from all others (an addition).
     pub request_id: RequestId,
     /// The protocol that the client speaks (an addition).
@@ -131,6 +134,7 @@ impl Request {
             raw_body: Bytes::new(),
             raw_body_only: false,
             client_address: None,
+            client_certificate: None,
             request_id: RequestId::default(),
             version: Version::HTTP_11,
             received: None,

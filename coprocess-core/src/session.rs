@@ -35,6 +35,10 @@ pub struct Session {
     pub jwt_data: Option<JwtData>,
     pub hmac_enabled: bool,
     pub hmac_secret: String,
+    /// Requests may be signed with a private key. No plugin is shown it.
+    pub enable_http_signature_validation: bool,
+    /// The public key of that, in the certificate store. No plugin is shown it.
+    pub rsa_certificate_id: String,
     pub is_inactive: bool,
     pub apply_policy_id: String,
     pub data_expires: i64,

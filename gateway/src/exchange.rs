@@ -1,10 +1,10 @@
 //! One request in flight: the only mutable thing that travels through the chain.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use coprocess_core::{RequestId, Session};
+use coprocess_core::{RequestId, Session, StringMap};
 use http::request::Parts;
 use http::{HeaderValue, Response, Uri};
 use hyper::upgrade::OnUpgrade;
@@ -18,6 +18,7 @@ use crate::error::{ErrorStyle, ProxyError};
 use crate::limits::headers::LimitValues;
 use crate::phase::Phase;
 use crate::session::Unsaved;
+use crate::tls::fields::fields_of;
 use crate::tls::fingerprint;
 use crate::traffic::{MAX_DEPTH, Traffic};
 use crate::upstream::body::{RequestBody, ResponseBody};
@@ -80,6 +81,8 @@ pub struct TlsPeer {
     /// The SHA-256 of its certificate in lower-case hex, by which certificates are named;
     /// empty where it has none.
     pub fingerprint: String,
+    /// What plugins are shown of it, made for the first that may look.
+    shown: OnceLock<Option<Arc<StringMap>>>,
 }
 
 // === impl TlsPeer ===
@@ -96,6 +99,7 @@ impl TlsPeer {
         Self {
             fingerprint: fingerprint.unwrap_or_default(),
             chain,
+            shown: OnceLock::new(),
         }
     }
 }
@@ -118,6 +122,14 @@ impl Peer {
     pub fn with_tls(mut self, tls: Arc<TlsPeer>) -> Self {
         self.tls = Some(tls);
         self
+    }
+
+    /// What plugins are shown of the client's certificate.
+    pub fn certificate(&self) -> Option<Arc<StringMap>> {
+        let tls = self.tls.as_ref()?;
+        let first = tls.chain.first()?;
+        let shown = || fields_of(first).map(Arc::new);
+        tls.shown.get_or_init(shown).clone()
     }
 
     /// `http` or `https`.

@@ -16,6 +16,7 @@ use crate::api::loader::Loader;
 use crate::api::reload::Reloader;
 use crate::bundle::{self, Bundles};
 use crate::cache::Responses;
+use crate::certificates::{Certificates, Sources};
 use crate::config::Config;
 use crate::coprocess::{data::PluginData, host::GatewayHost};
 use crate::events::{self, Events};
@@ -84,11 +85,10 @@ impl Gateway {
     ) -> Result<Self, GatewayError> {
         let config = Arc::new(config);
         let control_runtime = control_runtime()?;
-        let termination = Termination::new(&config.http_server_options)?.map(Arc::new);
-        let store: Arc<dyn Store> = match purpose {
-            Purpose::Serve => storage::open(&config.storage, control_runtime.handle())?,
-            Purpose::Check => Arc::new(MemoryStore::default()),
-        };
+        let store = store(&config, purpose, control_runtime.handle())?;
+        let certificates = certificates(&config, &store, purpose);
+        let sources = Sources::new(&certificates);
+        let termination = Termination::new(&config.http_server_options, &sources)?.map(Arc::new);
         let (sessions, writer) = Sessions::new(config.sessions(), Arc::clone(&store));
         control_runtime.spawn(writer.run());
         let names = config.sessions().names;
@@ -112,6 +112,7 @@ impl Gateway {
             sessions: Arc::clone(&sessions),
             limits: Arc::clone(&limits),
             events: events.clone(),
+            certificates: Arc::clone(&certificates),
             termination: termination.clone(),
             jwks: Jwks::new(control_runtime.handle(), &config),
         });
@@ -121,6 +122,7 @@ impl Gateway {
             sessions,
             limits,
             store,
+            certificates,
             events: events.clone(),
             files: Arc::default(),
             responses,
@@ -297,6 +299,24 @@ fn bundles(config: &Config, purpose: Purpose, runtime: &Handle) -> std::io::Resu
         Purpose::Check => bundle::Store::temporary(folder, runtime.clone())?,
     };
     Ok(Bundles::new(config, store, runtime.clone()))
+}
+
+fn store(
+    config: &Config,
+    purpose: Purpose,
+    runtime: &Handle,
+) -> Result<Arc<dyn Store>, storage::OpenError> {
+    match purpose {
+        Purpose::Serve => storage::open(&config.storage, runtime),
+        Purpose::Check => Ok(Arc::new(MemoryStore::default())),
+    }
+}
+
+fn certificates(config: &Config, store: &Arc<dyn Store>, purpose: Purpose) -> Arc<Certificates> {
+    let secret = config.certificate_secret();
+    let mut certificates = Certificates::new(Arc::clone(store), secret);
+    certificates.is_blind = purpose == Purpose::Check;
+    Arc::new(certificates)
 }
 
 /// Waits for the data plane to finish, for no longer than `grace`; another signal ends the

@@ -16,6 +16,7 @@ pub mod admin;
 pub mod api;
 pub mod bundle;
 pub mod cache;
+pub mod certificates;
 pub mod chain;
 pub mod config;
 pub mod coprocess;

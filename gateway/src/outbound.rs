@@ -15,7 +15,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use tracing::warn;
 
-use crate::tls::unverified::Unverified;
+use crate::tls::verify::Server;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
@@ -137,7 +137,7 @@ fn tls(verification: Verification) -> Result<ClientConfig, OutboundError> {
         },
         Verification::None => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+            .with_custom_certificate_verifier(Arc::new(Server::unverified(provider)))
             .with_no_client_auth(),
     })
 }

@@ -33,6 +33,7 @@ local request_setters = {
 local request_fixed = {
   headers = true, params = true, request_uri = true, scheme = true, body = true,
   multivalue_headers = true, client_address = true, listen_path = true, request_id = true,
+  client_certificate = true,
 }
 
 -- A table that was read from JSON has this where a field has no value.

@@ -193,6 +193,10 @@ fn additions(natives: &Natives<'_>) -> mlua::Result<()> {
         let address = r.client_address.map(|address| address.to_string());
         address.map(|text| lua.create_string(text)).transpose()
     })?;
+    natives.request("client_certificate", |lua, r, ()| {
+        let shown = r.client_certificate.as_deref();
+        from_map(lua, shown.unwrap_or(&StringMap::new()))
+    })?;
     natives.request("request_id", |lua, r, ()| {
         lua.create_string(r.request_id.to_string())
     })?;

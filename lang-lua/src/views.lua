@@ -254,6 +254,7 @@ local request_tables = {
   delete_params = keep(native.delete_params),
   return_overrides = keep(native.return_overrides),
   multivalue_headers = keep(native.request_multivalue_headers),
+  client_certificate = keep(native.client_certificate),
 }
 
 local request_scalars = {

@@ -26,7 +26,8 @@ FILES = {
             10 return_overrides ReturnOverrides; 11 method string; 12 request_uri string;
             13 scheme string; 14 raw_body bytes;
             100 multivalue_headers Header*; 101 client_address string;
-            102 listen_path string; 103 request_id string
+            102 listen_path string; 103 request_id string;
+            104 client_certificate map string
         """,
     },
     "coprocess_return_overrides": {

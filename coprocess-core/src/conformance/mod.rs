@@ -42,7 +42,7 @@
 //! | `set_and_delete_header` | sets `X-Both` to `kept`, then deletes `X-Both` |
 //! | `read_header` | sets `X-Seen` to what `get_header("x-rEQUEST-id")` gives; sets `X-Missing` to `none` if `get_header("X-Nothing")` gives nothing |
 //! | `list_headers` | sets `X-Names` to the names in `request.headers`, sorted, joined with `,` |
-//! | `read_additions` | sets `X-Client`, `X-Listen`, `X-Id` to `client_address`, `listen_path`, `request_id`; sets `X-All` to all values of the header `X-Many`, as `multivalue_headers` has them, joined with `\|` |
+//! | `read_additions` | sets `X-Client`, `X-Listen`, `X-Id` to `client_address`, `listen_path`, `request_id`; sets `X-Certificate` to `subject` of `client_certificate`; sets `X-All` to all values of the header `X-Many`, as `multivalue_headers` has them, joined with `\|` |
 //! | `change_params` | adds the parameter `added` = `1 & 2`, deletes `removed`, sets `X-Param` to `params["kept"]` |
 //! | `change_url` | sets `X-Was` to `url`, then `url` to `/rewritten?x=1` |
 //! | `change_method` | sets `X-Was` to `method`, `X-Scheme` to `scheme`, `X-Uri` to `request_uri`, then `method` to `PUT` |

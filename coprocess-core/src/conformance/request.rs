@@ -49,7 +49,10 @@ pub(super) fn what_the_gateway_knows_of_the_request_is_shown(suite: &Suite) {
         listen_path: "/things/".to_owned(),
         ..Spec::default()
     });
+    let subject = [("subject".to_owned(), "CN=me".to_owned())];
+    object.request.client_certificate = Some(Arc::new(subject.into()));
     let object = suite.succeed(object);
+    assert_eq!(sent(&object, "X-Certificate"), Some("CN=me"));
     assert_eq!(sent(&object, "X-Client"), Some("::1"));
     assert_eq!(sent(&object, "X-Listen"), Some("/things/"));
     let id = format!("{}abc", "0".repeat(29));

@@ -6,6 +6,7 @@
 mod answer;
 mod apis;
 mod cache;
+mod certificates;
 mod extract;
 mod health;
 mod keys;
@@ -34,6 +35,7 @@ use self::extract::Path;
 use self::surface::{About, Surface};
 use crate::api::reload::Reloader;
 use crate::cache::Responses;
+use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::events::Events;
 use crate::limits::Limits;
@@ -53,6 +55,8 @@ pub struct Control {
     pub limits: Arc<Limits>,
     /// What is kept.
     pub store: Arc<dyn Store>,
+    /// The certificate store.
+    pub certificates: Arc<Certificates>,
     /// Where events go.
     pub events: Events,
     /// Held by who changes files of definitions and policies.
@@ -85,6 +89,7 @@ pub fn router(control: Control) -> Router {
     Surface::default()
         .merge(reload::routes())
         .merge(cache::routes())
+        .merge(certificates::routes())
         .merge(apis::routes())
         .merge(inspection())
         .merge(keys::routes())
@@ -213,6 +218,7 @@ mod tests {
     fn all_routes_are_made_where_they_are_described() {
         for (file, text) in [
             ("apis", include_str!("apis.rs")),
+            ("certificates", include_str!("certificates.rs")),
             ("keys", include_str!("keys.rs")),
             ("orgs", include_str!("orgs.rs")),
             ("policies", include_str!("policies.rs")),

@@ -13,6 +13,10 @@ pub(super) fn all() -> Map<String, Value> {
         ("Api", api()),
         ("Apis", list_of("Api")),
         ("Policies", list_of("Policy")),
+        (
+            "Pem",
+            json!({"type": "string", "description": "A PEM text."}),
+        ),
         ("Object", json!({"type": "object"})),
     ];
     let others = others.into_iter().chain(answers());

@@ -84,7 +84,7 @@ impl Steps<'_, '_> {
         }
         let common = config.security.certificates.apis.iter();
         let named = definition.client_certificates.iter().chain(common);
-        let step = ClientCertificate::new(named.map(String::as_str));
+        let step = ClientCertificate::new(named.map(String::as_str), self.sources);
         let step = step.map_err(|error| self.mistake(&format!("client_certificates: {error}")))?;
         if step.is_empty() {
             warn!(
@@ -139,6 +139,7 @@ impl Steps<'_, '_> {
         Ok(SignatureAuth {
             credential: self.credential(auth::HMAC)?,
             sessions: Arc::clone(&self.loader.sessions),
+            certificates: Arc::clone(&self.loader.certificates),
             provides_identity: self.identity_is_by("hmac_key"),
             algorithms: algorithms.map_err(|mistake| self.mistake(&mistake))?,
             clock_skew: (skew > 0.0)

@@ -16,6 +16,7 @@ use super::upstream_tls::{UpstreamTls, may_go_elsewhere};
 use super::{Api, ApiTable, event_handlers};
 use crate::bundle::{self, Bundles, Found, InUse};
 use crate::cache::Responses;
+use crate::certificates::{Certificates, Material, Sources};
 use crate::config::{Config, EventHandlers};
 use crate::coprocess::IdExtractor;
 use crate::definition::{ApiDefinition, CustomMiddleware, unenforced};
@@ -27,7 +28,6 @@ use crate::policy::{self, Policies};
 use crate::router::Router;
 use crate::session::Sessions;
 use crate::session::lifetime::Lifetime;
-use crate::tls::client::SystemRoots;
 use crate::tls::server::Termination;
 use crate::traffic::Loop;
 use crate::upstream::target::{Target, TargetError};
@@ -48,6 +48,8 @@ pub struct Loader {
     pub responses: Responses,
     /// The bundles, which outlive one load.
     pub bundles: Bundles,
+    /// The certificate store.
+    pub certificates: Arc<Certificates>,
     /// TLS with clients, whose certificates are read with the definitions.
     pub termination: Option<Arc<Termination>>,
     /// The key sets of tokens, which outlive one load.
@@ -95,11 +97,12 @@ impl Loader {
                 self.config.app_path.display()
             )
         })?;
-        let roots = Arc::default();
+        let sources = Arc::new(Sources::new(&self.certificates));
         let read: Vec<_> = files.iter().map(|file| (file, read(file))).collect();
         let found = self.get_bundles(&read);
         for (file, read) in read {
-            match read.and_then(|read| self.build(read, &found, &policies, &mut resolver, &roots)) {
+            match read.and_then(|read| self.build(read, &found, &policies, &mut resolver, &sources))
+            {
                 Ok(api) => {
                     if let Err(problem) = add(&mut table, api) {
                         table
@@ -111,7 +114,7 @@ impl Loader {
             }
         }
         add_aliases(&mut table);
-        self.load_certificates(&mut table);
+        self.load_certificates(&mut table, &sources);
         for problem in &table.problems {
             error!(problem, "API is not loaded.");
         }
@@ -119,11 +122,12 @@ impl Loader {
     }
 
     /// Reads the certificates for clients anew.
-    fn load_certificates(&self, table: &mut ApiTable) {
+    fn load_certificates(&self, table: &mut ApiTable, sources: &Sources) {
         let Some(termination) = &self.termination else {
             return;
         };
-        if let Err(error) = termination.reload() {
+        let of_apis = table.apis.values().flat_map(|api| &api.certificates);
+        if let Err(error) = termination.load(sources, of_apis) {
             error!(%error, "Certificates are not read anew, those of before go on serving.");
             table.stale_certificates = Some(error.to_string());
         }
@@ -150,8 +154,8 @@ impl Loader {
         };
         let mut resolver = HookResolver::new(&self.config, &self.drivers);
         let policies = Arc::default();
-        let roots = Arc::default();
-        let api = self.build(read, &Found::new(), &policies, &mut resolver, &roots)?;
+        let sources = Arc::new(Sources::new(&self.certificates));
+        let api = self.build(read, &Found::new(), &policies, &mut resolver, &sources)?;
         warnings.extend(
             api.refused
                 .map(|reason| format!("the API will refuse all requests: {reason}")),
@@ -175,12 +179,12 @@ impl Loader {
     fn upstream(
         &self,
         definition: &ApiDefinition,
-        roots: &Arc<SystemRoots>,
+        sources: &Arc<Sources>,
     ) -> Result<(Target, UpstreamTls), String> {
         let id = &definition.api_id;
         let mut target =
             target(definition).map_err(|error| format!("API `{id}`: proxy.{error}"))?;
-        let tls = UpstreamTls::new(definition, &self.config, roots);
+        let tls = UpstreamTls::new(definition, &self.config, sources);
         let checked = tls.secure(&mut target).and_then(|()| {
             if may_go_elsewhere(definition) {
                 tls.check()?;
@@ -191,26 +195,46 @@ impl Loader {
         Ok((target, tls))
     }
 
+    /// What clients are shown on behalf of an API.
+    fn certificates_of(
+        &self,
+        definition: &ApiDefinition,
+        sources: &Sources,
+    ) -> Result<Vec<Arc<Material>>, String> {
+        let id = &definition.api_id;
+        if !definition.certificates.is_empty() && self.termination.is_none() {
+            warn!(api = id, "certificates have no effect: use_ssl is off.");
+        }
+        let wrong = |error| format!("API `{id}`: certificates: {error}");
+        let mut found = Vec::new();
+        for name in &definition.certificates {
+            if let Some(material) = sources.get(name).map_err(wrong)? {
+                material.certified().map_err(wrong)?;
+                found.push(material);
+            }
+        }
+        Ok(found)
+    }
+
     fn build(
         &self,
         mut read: Read,
         found: &Found,
         policies: &Arc<Policies>,
         resolver: &mut HookResolver<'_>,
-        roots: &Arc<SystemRoots>,
+        sources: &Arc<Sources>,
     ) -> Result<Api, String> {
         let bundle = take_bundle(&mut read, found)?;
         let used = bundle.as_ref().map(|used| &*used.bundle);
         let definition = &read.definition;
-        let (target, tls) = self.upstream(definition, roots)?;
+        let (target, tls) = self.upstream(definition, sources)?;
+        let certificates = self.certificates_of(definition, sources)?;
         let extractor = extractor(definition);
-        let refused = refusal(&read).or_else(|| extractor.as_ref().err().cloned());
-        if let Some(reason) = &refused {
-            error!(api = definition.api_id, reason, "API refuses its requests.");
-        }
+        let refused = refused(&read, extractor.as_ref().err());
         let steps = Steps {
             loader: self,
             definition,
+            sources,
             extractor: extractor.ok().flatten(),
             bundle: used,
             resolver,
@@ -245,6 +269,7 @@ impl Loader {
             lifetime: lifetime(&self.config, definition),
             text: Arc::clone(&read.text),
             tls,
+            certificates,
             wants_certificates: definition.wants_certificates(),
             refused,
         })
@@ -329,14 +354,18 @@ fn take_bundle(read: &mut Read, found: &Found) -> Result<Option<InUse>, String> 
 }
 
 /// Why an API must not serve although its definition can be read.
-fn refusal(read: &Read) -> Option<String> {
+fn refused(read: &Read, mistake: Option<&String>) -> Option<String> {
     let keys = &read.protective;
-    (!keys.is_empty()).then(|| {
+    let missing = (!keys.is_empty()).then(|| {
         format!(
             "its definition asks for what is not implemented: {}",
             keys.join(", ")
         )
-    })
+    });
+    let reason = missing.or_else(|| mistake.cloned())?;
+    let api = &read.definition.api_id;
+    error!(api, reason, "API refuses its requests.");
+    Some(reason)
 }
 
 /// The API's ID extractor, or why its settings cannot work. Without a plugin to be spared

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use coprocess_core::Spec;
 
 use crate::bundle::InUse;
+use crate::certificates::Material;
 use crate::chain::{Chain, ResponseStep};
 use crate::coprocess::HookStep;
 use crate::events::{ApiEvents, HandlerReport};
@@ -64,6 +65,8 @@ pub struct Api {
     pub text: Arc<str>,
     /// How TLS is set up for upstreams.
     pub tls: UpstreamTls,
+    /// What clients are shown on its behalf.
+    pub certificates: Vec<Arc<Material>>,
     /// Clients are asked for certificates because of it.
     pub wants_certificates: bool,
     /// Why it refuses all requests, if it does.
@@ -107,6 +110,7 @@ impl Api {
             lifetime: Lifetime::default(),
             text: "{}".into(),
             tls: UpstreamTls::default(),
+            certificates: Vec::new(),
             wants_certificates: false,
             refused: None,
         }

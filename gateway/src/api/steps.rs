@@ -9,6 +9,7 @@ use super::HookReport;
 use super::loader::Loader;
 use super::plugins::HookResolver;
 use crate::bundle::Bundle;
+use crate::certificates::Sources;
 use crate::chain::{Chain, ResponseStep};
 use crate::coprocess::{HookStep, IdExtractor};
 use crate::definition::{ApiDefinition, HookEntry, auth};
@@ -26,6 +27,7 @@ pub(super) struct Steps<'a, 'b> {
     pub(super) loader: &'a Loader,
     pub(super) extractor: Option<Arc<IdExtractor>>,
     pub(super) definition: &'a ApiDefinition,
+    pub(super) sources: &'a Sources,
     pub(super) bundle: Option<&'a Bundle>,
     pub(super) resolver: &'a mut HookResolver<'b>,
     pub(super) reports: Vec<HookReport>,

@@ -1,12 +1,14 @@
 //! TLS towards an API's upstream: from the configuration and the definition.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use tracing::warn;
+
+use crate::certificates::{Material, Sources};
 use crate::config::Config;
 use crate::definition::ApiDefinition;
-use crate::tls::client::{ClientTls, SystemRoots, Wanted};
+use crate::tls::client::{ClientTls, Wanted};
 use crate::tls::{Suite, TlsError};
 use crate::upstream::target::Target;
 
@@ -15,10 +17,18 @@ use crate::upstream::target::Target;
 pub struct UpstreamTls {
     definition: ApiDefinition,
     config: Arc<Config>,
-    system: Arc<SystemRoots>,
+    sources: Option<Arc<Sources>>,
+    /// The certificates to show by the names that are used for them, read at load: requests
+    /// must not wait for files and the store.
+    identities: HashMap<String, Identity>,
+    /// The public keys that upstreams may have, by how they are written.
+    pins: HashMap<String, Result<Arc<[String]>, TlsError>>,
     /// Upstreams that are not the API's first one: of a list, of a version, of a rewrite.
     secured: Mutex<HashMap<String, Arc<Target>>>,
 }
+
+/// Nothing where what there is cannot be known.
+type Identity = Result<Option<Arc<Material>>, TlsError>;
 
 /// Most upstreams of one API that are remembered; rewrites may lead anywhere.
 const MOST_REMEMBERED: usize = 1000;
@@ -28,22 +38,40 @@ impl UpstreamTls {
     pub(super) fn new(
         definition: &ApiDefinition,
         config: &Arc<Config>,
-        system: &Arc<SystemRoots>,
+        sources: &Arc<Sources>,
     ) -> Self {
+        let read = |name: &String| (name.clone(), sources.get(name));
+        let shown = shown(definition, config).into_iter();
+        let pinned = pinned(definition, config).into_iter();
+        let pins = |names: &String| (names.clone(), pins_of(names, sources));
         Self {
+            identities: shown.flat_map(BTreeMap::values).map(read).collect(),
+            pins: pinned.flat_map(BTreeMap::values).map(pins).collect(),
             definition: definition.clone(),
             config: Arc::clone(config),
-            system: Arc::clone(system),
+            sources: Some(Arc::clone(sources)),
             secured: Mutex::default(),
         }
     }
 
     /// Sets up TLS for a target that wants it.
     pub(super) fn secure(&self, target: &mut Target) -> Result<(), TlsError> {
+        let of_host = |all: Vec<&'_ BTreeMap<String, String>>| {
+            let mut all = all.into_iter();
+            let found = all.find_map(|entries| for_host(entries, &target.host, target.port));
+            found.cloned()
+        };
+        let pins = of_host(pinned(&self.definition, &self.config));
         if target.wants_tls() {
-            let identity = identity(target, &self.definition, &self.config);
-            let tls = self.make(&target.host, identity)?;
+            let identity = of_host(shown(&self.definition, &self.config));
+            let tls = self.make(&target.host, identity.as_ref(), pins.as_ref())?;
             target.secure(tls);
+        } else if pins.is_some() {
+            let (api, upstream) = (&self.definition.api_id, &*target.authority);
+            warn!(
+                api,
+                upstream, "pinned_public_keys has no effect: the upstream has no TLS."
+            );
         }
         Ok(())
     }
@@ -51,14 +79,11 @@ impl UpstreamTls {
     /// Tries all settings and files, so that what cannot work is told when the API is loaded
     /// and not when a request goes to another upstream than the API's first one.
     pub(super) fn check(&self) -> Result<(), TlsError> {
-        let own = self.definition.upstream_certificates.values();
-        let common = self.config.security.certificates.upstream.values();
-        for identity in own
-            .chain(common)
-            .map(|file| Some(file.clone()))
-            .chain([None])
-        {
-            self.make("localhost", identity)?;
+        for name in self.identities.keys().map(Some).chain([None]) {
+            self.make("localhost", name, None)?;
+        }
+        for names in self.pins.keys() {
+            self.make("localhost", None, Some(names))?;
         }
         Ok(())
     }
@@ -84,7 +109,16 @@ impl UpstreamTls {
         Ok(made)
     }
 
-    fn make(&self, host: &str, identity: Option<PathBuf>) -> Result<ClientTls, TlsError> {
+    fn make(
+        &self,
+        host: &str,
+        identity: Option<&String>,
+        pins: Option<&String>,
+    ) -> Result<ClientTls, TlsError> {
+        let pins = pins.and_then(|names| self.pins.get(names));
+        let pins = pins.cloned().transpose()?;
+        let identity = identity.and_then(|name| self.identities.get(name));
+        let identity = identity.cloned().transpose()?.flatten();
         let (own, config) = (&self.definition.proxy.transport, &self.config);
         let number = |own: u16, common: u16| if own == 0 { common } else { own };
         let ca_file = match own.ssl_ca_file.as_os_str().is_empty() {
@@ -100,6 +134,7 @@ impl UpstreamTls {
             skip_verify: own.ssl_insecure_skip_verify || config.proxy_ssl_insecure_skip_verify,
             ca_file: ca_file.clone(),
             identity,
+            pins,
             suite: Suite {
                 min_version: number(own.ssl_min_version, config.proxy_ssl_min_version),
                 max_version: number(own.ssl_max_version, config.proxy_ssl_max_version),
@@ -107,7 +142,11 @@ impl UpstreamTls {
             },
             http2: config.proxy_enable_http2,
         };
-        ClientTls::new(&wanted, &self.system)
+        let sources = self
+            .sources
+            .as_ref()
+            .expect("an API with an upstream has them");
+        ClientTls::new(&wanted, &sources.system)
     }
 }
 
@@ -125,21 +164,51 @@ pub(super) fn may_go_elsewhere(definition: &ApiDefinition) -> bool {
             })
 }
 
-/// The file of what is shown to the upstream. The definition's entries come first.
-fn identity(target: &Target, definition: &ApiDefinition, config: &Config) -> Option<PathBuf> {
+/// The public keys that are meant by names with commas between them.
+fn pins_of(names: &str, sources: &Sources) -> Result<Arc<[String]>, TlsError> {
+    let place = |error: TlsError| TlsError(format!("pinned_public_keys: {error}"));
+    let names = names.split(',').map(str::trim);
+    let names = names.filter(|name| !name.is_empty());
+    let pins: Result<Vec<_>, _> = names.map(|name| sources.public_key(name)).collect();
+    let pins = pins.map_err(place)?;
+    if pins.is_empty() {
+        return Err(place(TlsError("an entry names no key".into())));
+    }
+    Ok(pins.into())
+}
+
+/// The public keys of upstreams by their host. The definition's entries come first.
+fn pinned<'a>(
+    definition: &'a ApiDefinition,
+    config: &'a Config,
+) -> Vec<&'a BTreeMap<String, String>> {
+    let own = &definition.pinned_public_keys;
+    let own = (!definition.certificate_pinning_disabled).then_some(own);
+    let common = &config.security.pinned_public_keys;
+    own.into_iter().chain([common]).collect()
+}
+
+/// What is shown to upstreams by their host. The definition's entries come first.
+fn shown<'a>(
+    definition: &'a ApiDefinition,
+    config: &'a Config,
+) -> Vec<&'a BTreeMap<String, String>> {
     let own = &definition.upstream_certificates;
     let own = (!definition.upstream_certificates_disabled).then_some(own);
     let common = &config.security.certificates.upstream;
-    let mut places = own.into_iter().chain([common]);
-    places.find_map(|entries| for_host(entries, &target.host, target.port))
+    own.into_iter().chain([common]).collect()
 }
 
 /// The entry of a host: its name with the port, its name, a wildcard for one level, `*`.
-fn for_host(entries: &BTreeMap<String, PathBuf>, host: &str, port: u16) -> Option<PathBuf> {
+fn for_host<'a>(
+    entries: &'a BTreeMap<String, String>,
+    host: &str,
+    port: u16,
+) -> Option<&'a String> {
     let above = host.split_once('.').map(|(_, above)| format!("*.{above}"));
     let names = [Some(format!("{host}:{port}")), Some(host.to_owned()), above];
     let mut names = names.into_iter().flatten().chain(["*".to_owned()]);
-    names.find_map(|name| entries.get(&name).cloned())
+    names.find_map(|name| entries.get(&name))
 }
 
 #[cfg(test)]
@@ -149,9 +218,9 @@ mod tests {
     #[test]
     fn the_most_exact_entry_of_a_host_is_used() {
         let all = ["*", "*.example", "a.example", "a.example:444"];
-        let entries: BTreeMap<String, PathBuf> = all
+        let entries: BTreeMap<String, String> = all
             .into_iter()
-            .map(|name| (name.to_owned(), PathBuf::from(name)))
+            .map(|name| (name.to_owned(), name.to_owned()))
             .collect();
         for (host, port, expected) in [
             ("a.example", 444, "a.example:444"),
@@ -161,7 +230,7 @@ mod tests {
             ("other", 443, "*"),
         ] {
             let found = for_host(&entries, host, port);
-            assert_eq!(found, Some(PathBuf::from(expected)), "{host}");
+            assert_eq!(found.map(String::as_str), Some(expected), "{host}");
         }
         assert_eq!(for_host(&BTreeMap::new(), "a", 1), None);
     }

@@ -31,8 +31,8 @@ pub struct HttpServerOptions {
     pub use_ssl: bool,
     /// Certificates with the names that they are for.
     pub certificates: Vec<CertificateEntry>,
-    /// More certificates: PEM files that have the key too.
-    pub ssl_certificates: Vec<PathBuf>,
+    /// More certificates: ids of the store, and PEM files that have the key too.
+    pub ssl_certificates: Vec<String>,
     /// The lowest version of TLS with clients, 771 is 1.2; 0 is the default.
     pub min_version: u16,
     /// The highest version; 0 is the default.

@@ -88,6 +88,7 @@ fn object(
             raw_body,
             raw_body_only: call.raw_body_only,
             client_address: Some(exchange.client.address.ip().to_canonical()),
+            client_certificate: exchange.client.certificate(),
             request_id: exchange.id,
             version: exchange.head.version,
             received: Some(exchange.received),

@@ -15,7 +15,6 @@ mod upstream;
 mod versions;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -115,13 +114,20 @@ pub struct ApiDefinition {
     pub config_data: Map<String, Value>,
     /// Do not show `config_data` to plugins.
     pub config_data_disabled: bool,
-    /// What is shown to upstreams, by their host: PEM files with certificate and key.
-    pub upstream_certificates: BTreeMap<String, PathBuf>,
+    /// What clients are shown: ids of the store and PEM files with certificate and key.
+    pub certificates: Vec<String>,
+    /// What is shown to upstreams, by their host: ids and files of the same kind.
+    pub upstream_certificates: BTreeMap<String, String>,
     /// Leave `upstream_certificates` aside.
     pub upstream_certificates_disabled: bool,
+    /// The public keys that upstreams may have, by their host: SHA-256 in hex, ids and PEM
+    /// files, with commas between them.
+    pub pinned_public_keys: BTreeMap<String, String>,
+    /// Leave `pinned_public_keys` aside.
+    pub certificate_pinning_disabled: bool,
     /// A certificate of the client is asked for.
     pub use_mutual_tls_auth: bool,
-    /// Which ones are accepted: PEM files, of authorities too, and SHA-256 fingerprints.
+    /// Which ones are accepted: ids of the store and PEM files, of authorities too.
     pub client_certificates: Vec<String>,
     /// User name and password are asked for.
     pub use_basic_auth: bool,

@@ -35,6 +35,8 @@ pub struct PolicyDefinition {
     pub access_rights: AccessRights,
     /// Keys sign their requests.
     pub hmac_enabled: bool,
+    /// Its keys may sign with a private key.
+    pub enable_http_signature_validation: bool,
     /// Not looked at, as in the original.
     pub active: bool,
     /// Keys with this policy are switched off.

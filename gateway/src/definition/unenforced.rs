@@ -17,7 +17,6 @@ const PROTECTIVE: &[&str] = &[
     "graphql.enabled",
     "oauth_meta.allowed_access_types",
     "openid_options.providers",
-    "pinned_public_keys",
     "request_signing.is_enabled",
     "use_go_plugin_auth",
     "use_oauth2",

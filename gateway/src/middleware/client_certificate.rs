@@ -4,16 +4,16 @@
 //! That the caller has the key of its certificate was checked in the handshake.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::StatusCode;
 use moka::sync::Cache;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use tracing::info;
+use tracing::{info, warn};
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::certificates::{Found, Material, Sources, fingerprint_in};
 use crate::chain::{Flow, Middleware, Step};
 use crate::error::{AuthRefusal, ProxyError};
 use crate::exchange::{Exchange, TlsPeer};
@@ -32,9 +32,12 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// The certificates that a definition or the configuration names: PEM files, and ids that
-    /// end with the SHA-256 of a certificate.
-    pub fn new<'a>(named: impl Iterator<Item = &'a str>) -> Result<Self, TlsError> {
+    /// The certificates that a definition or the configuration names: ids of the store and
+    /// PEM files. An id that the store does not have lets nobody in.
+    pub fn new<'a>(
+        named: impl Iterator<Item = &'a str>,
+        sources: &Sources,
+    ) -> Result<Self, TlsError> {
         let mut step = Self {
             known: HashSet::new(),
             authorities: Vec::new(),
@@ -44,9 +47,17 @@ impl ClientCertificate {
                 .build(),
         };
         for name in named {
-            match fingerprint_in(name) {
-                Some(fingerprint) => drop(step.known.insert(fingerprint)),
-                None => step.read(&PathBuf::from(name))?,
+            match (sources.find(name)?, fingerprint_in(name)) {
+                // The id is the first certificate's; what is behind it only vouches for it.
+                (Found::Here(material), Some(_)) => step.take(&material, 1)?,
+                (Found::Here(material), None) => step.take(&material, usize::MAX)?,
+                (Found::Unknown, Some(fingerprint)) => drop(step.known.insert(fingerprint)),
+                (Found::Absent | Found::Unknown, _) => {
+                    warn!(
+                        id = name,
+                        "Certificate is not in the store, so it lets nobody in."
+                    );
+                }
             }
         }
         Ok(step)
@@ -57,17 +68,20 @@ impl ClientCertificate {
         self.known.is_empty() && self.authorities.is_empty()
     }
 
-    fn read(&mut self, file: &Path) -> Result<(), TlsError> {
-        let wrong = |reason: String| TlsError(format!("{}: {reason}", file.display()));
-        for certificate in tls::read_certificates(file)? {
-            let (_, parsed) = X509Certificate::from_der(&certificate)
+    fn take(&mut self, material: &Material, most: usize) -> Result<(), TlsError> {
+        let wrong = |reason: String| TlsError(format!("{}: {reason}", material.name));
+        if material.chain.is_empty() {
+            return Err(wrong("it is a public key and no certificate".into()));
+        }
+        for certificate in material.chain.iter().take(most) {
+            let (_, parsed) = X509Certificate::from_der(certificate)
                 .map_err(|error| wrong(format!("unusable certificate: {error}")))?;
             if parsed.is_ca() {
-                let anchor = webpki::anchor_from_trusted_cert(&certificate)
+                let anchor = webpki::anchor_from_trusted_cert(certificate)
                     .map_err(|error| wrong(format!("unusable authority: {error}")))?;
                 self.authorities.push(anchor.to_owned());
             }
-            self.known.insert(tls::fingerprint(&certificate));
+            self.known.insert(tls::fingerprint(certificate));
         }
         Ok(())
     }
@@ -145,34 +159,9 @@ impl Middleware for ClientCertificate {
     }
 }
 
-/// The SHA-256 that an id ends with; the original puts the organisation before it.
-fn fingerprint_in(id: &str) -> Option<String> {
-    let start = id.len().checked_sub(64)?;
-    let hex = id.get(start..)?;
-    hex.bytes()
-        .all(|byte| byte.is_ascii_hexdigit())
-        .then(|| hex.to_ascii_lowercase())
-}
-
 fn is_over(certificate: &CertificateDer<'_>) -> bool {
     // What cannot be read is not trusted.
     X509Certificate::from_der(certificate).map_or(true, |(_, parsed)| {
         parsed.validity().not_after.timestamp() < unix_now()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_end_with_a_fingerprint_and_paths_do_not() {
-        let hex = "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789";
-        let lower = Some(hex.to_ascii_lowercase());
-        assert_eq!(fingerprint_in(hex), lower);
-        assert_eq!(fingerprint_in(&format!("org{hex}")), lower);
-        assert_eq!(fingerprint_in("client.pem"), None);
-        assert_eq!(fingerprint_in(&format!("{hex}.pem")), None);
-        assert_eq!(fingerprint_in("é".repeat(40).as_str()), None);
-    }
 }

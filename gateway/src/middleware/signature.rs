@@ -1,12 +1,18 @@
-//! Signed requests: the caller and the gateway share a secret, and the caller signs what it
-//! sends with it (HMAC, in the form of the HTTP Signatures drafts).
+//! Signed requests, in the form of the HTTP Signatures drafts: the caller signs what it sends
+//! with a secret that the gateway shares (HMAC), or with a private key whose public key is in
+//! the certificate store (RSA).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RsaParameters, UnparsedPublicKey,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use coprocess_core::Session;
 use http::StatusCode;
 use http::request::Parts;
 use jiff::Timestamp;
@@ -15,6 +21,7 @@ use percent_encoding::percent_decode_str;
 use tracing::info;
 
 use super::Credential;
+use crate::certificates::{Certificates, EntryError};
 use crate::chain::{Flow, Middleware, Step};
 use crate::error::{AuthRefusal, ProxyError};
 use crate::events::{Meta, names};
@@ -25,12 +32,25 @@ use crate::session::{SessionError, Sessions};
 /// The header that stands in for `Date` where a client cannot set that.
 const OTHER_DATE: &str = "x-aux-date";
 
+/// How something is signed.
+#[derive(Clone, Copy)]
+enum Algorithm {
+    Hmac(hmac::Algorithm),
+    Rsa(&'static RsaParameters),
+}
+
 /// The algorithms by their names.
-const ALGORITHMS: [(&str, hmac::Algorithm); 4] = [
-    ("hmac-sha1", hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
-    ("hmac-sha256", hmac::HMAC_SHA256),
-    ("hmac-sha384", hmac::HMAC_SHA384),
-    ("hmac-sha512", hmac::HMAC_SHA512),
+static ALGORITHMS: [(&str, Algorithm); 7] = [
+    (
+        "hmac-sha1",
+        Algorithm::Hmac(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
+    ),
+    ("hmac-sha256", Algorithm::Hmac(hmac::HMAC_SHA256)),
+    ("hmac-sha384", Algorithm::Hmac(hmac::HMAC_SHA384)),
+    ("hmac-sha512", Algorithm::Hmac(hmac::HMAC_SHA512)),
+    ("rsa-sha256", Algorithm::Rsa(&RSA_PKCS1_2048_8192_SHA256)),
+    ("rsa-sha384", Algorithm::Rsa(&RSA_PKCS1_2048_8192_SHA384)),
+    ("rsa-sha512", Algorithm::Rsa(&RSA_PKCS1_2048_8192_SHA512)),
 ];
 
 /// Asks for a signature.
@@ -39,6 +59,8 @@ pub struct SignatureAuth {
     pub credential: Credential,
     /// Where sessions are kept.
     pub sessions: Arc<Sessions>,
+    /// Where public keys are kept.
+    pub certificates: Arc<Certificates>,
     /// The signer's session is the request's.
     pub provides_identity: bool,
     /// Which algorithms may be used; none means all that there are.
@@ -65,7 +87,7 @@ impl SignatureAuth {
             return Err(format!(
                 "hmac_allowed_algorithms: none of {} is implemented, only {}",
                 names.join(", "),
-                ALGORITHMS.map(|(name, _)| name).join(", ")
+                ALGORITHMS.each_ref().map(|(name, _)| *name).join(", ")
             ));
         }
         Ok(known)
@@ -103,17 +125,46 @@ impl SignatureAuth {
             }
         };
         let session = usable(&kept, exchange).ok_or(Refused::Because("key is not for this API"))?;
-        if !session.hmac_enabled || session.hmac_secret.is_empty() {
-            return Err(Refused::Because("key has no secret to sign with"));
+        match algorithm {
+            Algorithm::Hmac(algorithm) => {
+                if !session.hmac_enabled || session.hmac_secret.is_empty() {
+                    return Err(Refused::Because("key has no secret to sign with"));
+                }
+                let key = hmac::Key::new(*algorithm, session.hmac_secret.as_bytes());
+                // In constant time.
+                hmac::verify(&key, signed.as_bytes(), &fields.signature)
+                    .map_err(|_| Refused::Because(WRONG))?;
+            }
+            Algorithm::Rsa(algorithm) => {
+                let key = self.public_key(&session).await?;
+                UnparsedPublicKey::new(*algorithm, key)
+                    .verify(signed.as_bytes(), &fields.signature)
+                    .map_err(|_| Refused::Because(WRONG))?;
+            }
         }
-        let key = hmac::Key::new(*algorithm, session.hmac_secret.as_bytes());
-        // In constant time.
-        hmac::verify(&key, signed.as_bytes(), &fields.signature)
-            .map_err(|_| Refused::Because("signature is wrong"))?;
         if self.provides_identity {
             exchange.session = Some(session);
         }
         Ok(())
+    }
+
+    /// The public key that a session names. It may be a certificate's.
+    async fn public_key(&self, session: &Session) -> Result<Vec<u8>, Refused> {
+        let id = session.rsa_certificate_id.as_str();
+        if !session.enable_http_signature_validation || id.is_empty() {
+            return Err(Refused::Because("key has no certificate to sign with"));
+        }
+        match self.certificates.get_recent(id).await {
+            Ok(found) => found
+                .and_then(|material| material.public_key())
+                .ok_or(Refused::Because(
+                    "the key's rsa_certificate_id is not in the store",
+                )),
+            Err(EntryError::Store(error)) => Err(Refused::Store(error.to_string())),
+            Err(EntryError::Unusable(_)) => {
+                Err(Refused::Because("the key's certificate is not readable"))
+            }
+        }
     }
 
     /// A request needs a date. Where it must be a recent one, it has to be signed too:
@@ -149,6 +200,8 @@ impl Middleware for SignatureAuth {
         }))
     }
 }
+
+const WRONG: &str = "signature is wrong";
 
 enum Refused {
     Because(&'static str),
@@ -292,11 +345,12 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(SignatureAuth::allowed(&[]), Ok(Vec::new()));
-        let some = names(&["rsa-sha256", "hmac-sha512"]);
-        assert_eq!(SignatureAuth::allowed(&some), Ok(names(&["hmac-sha512"])));
-        let said = SignatureAuth::allowed(&names(&["rsa-sha256"])).unwrap_err();
+        let some = names(&["rsa-md5", "hmac-sha512", "rsa-sha256"]);
+        let known = names(&["hmac-sha512", "rsa-sha256"]);
+        assert_eq!(SignatureAuth::allowed(&some), Ok(known));
+        let said = SignatureAuth::allowed(&names(&["rsa-md5"])).unwrap_err();
         assert!(
-            said.contains("rsa-sha256") && said.contains("hmac-sha1"),
+            said.contains("rsa-md5") && said.contains("hmac-sha1"),
             "{said}"
         );
     }

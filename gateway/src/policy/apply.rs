@@ -129,6 +129,7 @@ fn say_the_rest(session: &mut Session, policies: &[&Policy]) {
         let definition = &policy.definition;
         session.is_inactive |= definition.is_inactive;
         session.hmac_enabled |= definition.hmac_enabled;
+        session.enable_http_signature_validation |= definition.enable_http_signature_validation;
         for tag in &definition.tags {
             if !session.tags.contains(tag) {
                 session.tags.push(tag.clone());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Cache};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
@@ -26,8 +26,11 @@ use crate::events::tell_refusal;
 use crate::exchange::{Exchange, Peer};
 use crate::limits::headers::LimitValues;
 use crate::tls::server::Termination;
+use crate::traffic::addresses::Addresses;
 use crate::upstream::body::{RequestBody, ResponseBody};
 use crate::upstream::{Upstream, tunnel};
+
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What a data-plane thread is made from.
 pub(super) struct Seed {
@@ -49,6 +52,8 @@ pub(super) struct Worker {
     router: axum::Router,
     control: Handle,
     policy: Policy,
+    /// Who may say how a client has reached them.
+    proxies: Addresses,
 }
 
 /// What becomes of a request, as far as that is known without waiting.
@@ -77,6 +82,9 @@ impl Worker {
             max_head_bytes: config.http_server_options.max_request_header_bytes,
             max_headers: config.http_server_options.max_request_headers,
         };
+        let proxies = Addresses::parse(&config.http_server_options.trusted_proxies);
+        // What cannot be read is told when the configuration is read; nobody is trusted then.
+        let proxies = proxies.unwrap_or_default();
         Self {
             config,
             upstream,
@@ -86,6 +94,7 @@ impl Worker {
             router,
             control,
             policy,
+            proxies,
         }
     }
 
@@ -146,6 +155,11 @@ impl Worker {
         }
         if admin::owns_path(&self.config, head.uri.path()) {
             return Ok(Begun::Control(Box::new(Request::from_parts(head, body))));
+        }
+        if head.headers.contains_key(&FORWARDED_PROTO) && !self.proxies.contains(peer.address.ip())
+        {
+            // Anybody could say that they came through TLS.
+            head.headers.remove(&FORWARDED_PROTO);
         }
         // The table may be swapped while the request runs; it goes on with its API.
         let mut table = self.table.borrow_mut();

@@ -64,6 +64,8 @@ impl Record {
         read_plain(map, &mut session)?;
         session.enable_detailed_recording =
             session.enable_detailed_recording || get(map, "enable_detail_recording")?;
+        session.enable_http_signature_validation = get(map, "enable_http_signature_validation")?;
+        session.rsa_certificate_id = get(map, "rsa_certificate_id")?;
         for (id, right) in &get::<Map<String, Value>>(map, "access_rights")? {
             session.access_rights.insert(id.clone(), access(right)?);
         }

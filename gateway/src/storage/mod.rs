@@ -41,6 +41,8 @@ pub mod keys {
     pub const QUOTA: &str = "quota-";
     /// What a web hook has sent a moment ago, by checksum.
     pub const WEBHOOK: &str = "webhook.cache.";
+    /// Certificates, by their id.
+    pub const CERTIFICATE: &str = "cert-raw-";
 }
 
 /// Most bytes of a key, its prefix included.

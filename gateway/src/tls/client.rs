@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tracing::warn;
 
-use super::unverified::Unverified;
-use super::{Suite, TlsError, read_certificates, read_key};
+use super::verify::Server;
+use super::{Suite, TlsError, read_certificates};
+use crate::certificates::Material;
 
 /// What is wanted of a connection to an upstream.
 #[derive(Debug, Clone)]
@@ -24,8 +25,10 @@ pub struct Wanted<'a> {
     pub skip_verify: bool,
     /// A PEM file of authorities to trust in the place of the system's; empty for these.
     pub ca_file: PathBuf,
-    /// A PEM file with the certificate and key to show, if any.
-    pub identity: Option<PathBuf>,
+    /// The certificate and key to show, if any.
+    pub identity: Option<Arc<Material>>,
+    /// The SHA-256 of the public keys that the upstream may have; any where there are none.
+    pub pins: Option<Arc<[String]>>,
     /// Versions and ciphers.
     pub suite: Suite<'a>,
     /// Offer HTTP/2.
@@ -77,7 +80,13 @@ impl ClientTls {
         let name = ServerName::try_from(wanted.host.to_owned())
             .map_err(|_| TlsError(format!("`{}` is no host name", wanted.host)))?;
         let mut print = Context::new(&SHA256);
-        print.update(format!("{:?}", (wanted.skip_verify, wanted.http2, &wanted.suite)).as_bytes());
+        let plain = (
+            wanted.skip_verify,
+            wanted.http2,
+            &wanted.suite,
+            &wanted.pins,
+        );
+        print.update(format!("{plain:?}").as_bytes());
         let own_roots = match wanted.ca_file.as_os_str().is_empty() {
             true => None,
             false => Some(read_certificates(&wanted.ca_file)?),
@@ -89,14 +98,10 @@ impl ClientTls {
             None => system.get(),
             Some(own) => roots_of(own, &wanted.ca_file)?,
         };
-        let identity = match &wanted.identity {
-            None => None,
-            Some(file) => Some((read_certificates(file)?, read_key(file)?)),
-        };
-        for certificate in identity.iter().flat_map(|(chain, _)| chain) {
+        for certificate in wanted.identity.iter().flat_map(|shown| &shown.chain) {
             print.update(certificate);
         }
-        let config = config(wanted, roots, identity)?;
+        let config = config(wanted, roots)?;
         let mut http1 = config.clone();
         http1.alpn_protocols = Vec::new();
         let mut config = config;
@@ -147,26 +152,32 @@ fn roots_of(
     Ok(Arc::new(roots))
 }
 
-fn config(
-    wanted: &Wanted<'_>,
-    roots: Arc<RootCertStore>,
-    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-) -> Result<ClientConfig, TlsError> {
+fn config(wanted: &Wanted<'_>, roots: Arc<RootCertStore>) -> Result<ClientConfig, TlsError> {
     let provider = wanted.suite.provider()?;
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&wanted.suite.versions()?)
         .map_err(|error| TlsError(error.to_string()))?;
-    let builder = if wanted.skip_verify {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
-    } else {
-        builder.with_root_certificates(roots)
+    let builder = match (wanted.skip_verify, wanted.pins.clone()) {
+        (false, None) => builder.with_root_certificates(roots),
+        (skips, pins) => {
+            let mut server = Server::unverified(provider);
+            if !skips {
+                server = server.trusting(roots)?;
+            }
+            if let Some(pins) = pins {
+                server = server.pinned(pins);
+            }
+            let builder = builder.dangerous();
+            builder.with_custom_certificate_verifier(Arc::new(server))
+        }
     };
-    match (identity, &wanted.identity) {
-        (Some((chain, key)), Some(file)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| TlsError(format!("{}: {error}", file.display()))),
-        _ => Ok(builder.with_no_client_auth()),
+    match &wanted.identity {
+        Some(shown) => {
+            let (chain, key) = shown.identity()?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| TlsError(format!("{}: {error}", shown.name)))
+        }
+        None => Ok(builder.with_no_client_auth()),
     }
 }

@@ -3,20 +3,21 @@
 //! What is here is what both need: the library's provider, versions and ciphers by the names
 //! that configurations use, and PEM files whose errors name the file.
 
-mod any_client;
 pub mod client;
+pub mod fields;
 pub mod server;
-pub mod unverified;
+pub mod verify;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use rustls::crypto::{self, CryptoProvider};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use rustls::{ProtocolVersion, SupportedCipherSuite, SupportedProtocolVersion, version};
 use tracing::warn;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The versions that there are, by the numbers that configurations use.
 const TLS_12: u16 = 771;
@@ -129,6 +130,30 @@ pub fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let pem = read(file)?;
     PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|error| at(file, &format!("no usable private key: {error}")))
+}
+
+/// The same, where there need not be one.
+pub fn read_key_if_any(file: &Path) -> Result<Option<PrivateKeyDer<'static>>, TlsError> {
+    let pem = read(file)?;
+    match PrivateKeyDer::from_pem_slice(&pem) {
+        Ok(key) => Ok(Some(key)),
+        Err(pem::Error::NoItemsFound) => Ok(None),
+        Err(error) => Err(TlsError(error.to_string())),
+    }
+}
+
+/// A public key in a PEM file, as its DER (`SubjectPublicKeyInfo`).
+pub fn read_public_key(file: &Path) -> Result<Vec<u8>, TlsError> {
+    let pem = read(file)?;
+    let key = SubjectPublicKeyInfoDer::from_pem_slice(&pem);
+    let key = key.map_err(|error| at(file, &format!("no usable public key: {error}")))?;
+    Ok(key.to_vec())
+}
+
+/// The public key of a certificate, as its DER (`SubjectPublicKeyInfo`).
+pub fn public_key_of(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(parsed.public_key().raw.to_vec())
 }
 
 /// What certificates are named by: the SHA-256 of one in lower-case hex.

@@ -1,20 +1,20 @@
 //! TLS towards clients: certificates by name, which a reload reads anew.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tracing::error;
 
-use super::any_client::AnyClient;
-use super::{Suite, TlsError, at, read_certificates, read_key};
+use super::verify::AnyClient;
+use super::{Suite, TlsError};
+use crate::certificates::{Material, Sources, fingerprint_in};
 use crate::config::HttpServerOptions;
 
 /// How the gateway's ports speak TLS.
@@ -37,15 +37,24 @@ struct Configs {
 
 impl Termination {
     /// Reads the certificates that the configuration names; `None` where it wants no TLS.
-    pub fn new(options: &HttpServerOptions) -> Result<Option<Self>, TlsError> {
+    /// Those of the store may come later, with a load: whoever adds them may need the port.
+    pub fn new(options: &HttpServerOptions, sources: &Sources) -> Result<Option<Self>, TlsError> {
         if !options.use_ssl {
             return Ok(None);
         }
         let ticketer = || Ticketer::new().map_err(|error| TlsError(error.to_string()));
         // Of their own: who came back with a ticket of the other kind would not be asked.
         let tickets = [ticketer()?, ticketer()?];
+        let names = Names::read(options, |name| match sources.get(name) {
+            Err(error) if fingerprint_in(name).is_some() => {
+                error!(%error, "Clients are not shown a certificate.");
+                Ok(None)
+            }
+            outcome => outcome,
+        });
+        let names = Arc::new(names.map_err(place)?);
         Ok(Some(Self {
-            current: ArcSwap::from_pointee(configs(options, &tickets)?),
+            current: ArcSwap::from_pointee(configs(options, &names, &tickets)?),
             options: options.clone(),
             tickets,
             asks_clients: AtomicBool::new(false),
@@ -53,10 +62,21 @@ impl Termination {
         }))
     }
 
-    /// Reads the certificates again. After an error those of before are used.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let read = configs(&self.options, &self.tickets)?;
-        self.current.store(Arc::new(read));
+    /// Reads the configuration's certificates, and adds those of APIs. After an error those
+    /// of before are used.
+    pub fn load<'a>(
+        &self,
+        sources: &Sources,
+        of_apis: impl Iterator<Item = &'a Arc<Material>>,
+    ) -> Result<(), TlsError> {
+        let mut first = Names::default();
+        for material in of_apis {
+            first.add(None, material)?;
+        }
+        let names = Names::read(&self.options, |name| sources.get(name));
+        let names = Arc::new(names.map_err(place)?.with(first));
+        self.current
+            .store(Arc::new(configs(&self.options, &names, &self.tickets)?));
         Ok(())
     }
 
@@ -75,11 +95,15 @@ impl Termination {
     }
 }
 
+fn place(error: TlsError) -> TlsError {
+    TlsError(format!("http_server_options: {error}"))
+}
+
 fn configs(
     options: &HttpServerOptions,
+    names: &Arc<Names>,
     tickets: &[Arc<dyn ProducesTickets>; 2],
 ) -> Result<Configs, TlsError> {
-    let place = |error: TlsError| TlsError(format!("http_server_options: {error}"));
     let suite = Suite {
         min_version: options.min_version,
         max_version: options.max_version,
@@ -87,7 +111,6 @@ fn configs(
     };
     let provider = suite.provider().map_err(place)?;
     let versions = suite.versions().map_err(place)?;
-    let names = Arc::new(Names::read(options, &provider).map_err(place)?);
     let make = |asks: bool, tickets: &Arc<dyn ProducesTickets>| {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&versions)
@@ -96,7 +119,7 @@ fn configs(
             true => builder.with_client_cert_verifier(Arc::new(AnyClient(Arc::clone(&provider)))),
             false => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(Arc::clone(&names) as Arc<_>);
+        let mut config = builder.with_cert_resolver(Arc::clone(names) as Arc<_>);
         config.ticketer = Arc::clone(tickets);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         if options.enable_http2 {
@@ -111,97 +134,80 @@ fn configs(
 }
 
 /// Certificates by the names that clients ask for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Names {
     exact: HashMap<String, Arc<CertifiedKey>>,
     /// By what is behind the `*.`.
     wildcard: HashMap<String, Arc<CertifiedKey>>,
-    /// The first one, for clients that name none or another one.
-    default: Arc<CertifiedKey>,
+    /// The first one, for clients that name none or another one. None at all where the
+    /// certificates of the store cannot be had: then no handshake succeeds.
+    default: Option<Arc<CertifiedKey>>,
 }
 
 // === impl Names ===
 
 impl Names {
-    fn read(options: &HttpServerOptions, provider: &CryptoProvider) -> Result<Self, TlsError> {
-        let single = options.ssl_certificates.iter();
-        let single = single.map(|file| (String::new(), file, file));
-        let entries = options.certificates.iter();
-        let entries =
-            entries.map(|entry| (entry.domain_name.clone(), &entry.cert_file, &entry.key_file));
-        let mut read = Vec::new();
-        for (domain, certificate, key) in entries.chain(single) {
-            read.push(certified(domain, certificate, key, provider)?);
+    /// The first certificate of a name has it, as in the original.
+    fn add(&mut self, own: Option<&str>, material: &Material) -> Result<(), TlsError> {
+        let certified = material.certified()?;
+        let own = own.filter(|name| !name.is_empty());
+        let own = own.map(str::to_ascii_lowercase);
+        for name in own.into_iter().chain(material.server_names()?) {
+            let (map, name) = match name.strip_prefix("*.") {
+                Some(above) => (&mut self.wildcard, above.to_owned()),
+                None => (&mut self.exact, name),
+            };
+            map.entry(name).or_insert_with(|| Arc::clone(&certified));
         }
-        let Some((_, first)) = read.first() else {
+        self.default.get_or_insert(certified);
+        Ok(())
+    }
+
+    /// The configuration's certificates.
+    fn read(
+        options: &HttpServerOptions,
+        find: impl Fn(&str) -> Result<Option<Arc<Material>>, TlsError>,
+    ) -> Result<Self, TlsError> {
+        if options.certificates.is_empty() && options.ssl_certificates.is_empty() {
             return Err(TlsError(
                 "use_ssl is on, but certificates and ssl_certificates are empty".into(),
             ));
-        };
-        let mut names = Self {
-            exact: HashMap::new(),
-            wildcard: HashMap::new(),
-            default: Arc::clone(first),
-        };
-        for (domains, key) in read {
-            for domain in domains {
-                let (map, name) = match domain.strip_prefix("*.") {
-                    Some(above) => (&mut names.wildcard, above),
-                    None => (&mut names.exact, &*domain),
-                };
-                // The first one of a name has it, as in the original.
-                map.entry(name.to_owned())
-                    .or_insert_with(|| Arc::clone(&key));
+        }
+        let mut names = Self::default();
+        for entry in &options.certificates {
+            let material = Material::of_files(&entry.cert_file, &entry.key_file)?;
+            names.add(Some(&entry.domain_name), &material)?;
+        }
+        for name in &options.ssl_certificates {
+            if let Some(material) = find(name)? {
+                names.add(None, &material)?;
             }
         }
         Ok(names)
     }
 
-    fn find(&self, name: Option<&str>) -> &Arc<CertifiedKey> {
+    /// Puts these in front of the others: what they are for they have, as in the original.
+    /// The default stays.
+    fn with(mut self, first: Self) -> Self {
+        self.exact.extend(first.exact);
+        self.wildcard.extend(first.wildcard);
+        self.default = self.default.or(first.default);
+        self
+    }
+
+    fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
         let Some(name) = name.map(str::to_ascii_lowercase) else {
-            return &self.default;
+            return self.default.as_ref();
         };
         let above = name.split_once('.').map(|(_, above)| above);
         let found = self.exact.get(&name);
         let found = found.or_else(|| self.wildcard.get(above?));
-        found.unwrap_or(&self.default)
+        found.or(self.default.as_ref())
     }
 }
 
 impl ResolvesServerCert for Names {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(self.find(hello.server_name())))
+        self.find(hello.server_name()).cloned()
     }
-}
-
-/// A certificate with its key, and the names that it is used for: the configured one, and
-/// those in it.
-fn certified(
-    domain: String,
-    certificate: &Path,
-    key: &Path,
-    provider: &CryptoProvider,
-) -> Result<(Vec<String>, Arc<CertifiedKey>), TlsError> {
-    let chain = read_certificates(certificate)?;
-    let mut names = vec![domain];
-    let leaf = webpki::EndEntityCert::try_from(&chain[0])
-        .map_err(|error| at(certificate, &format!("unusable certificate: {error}")))?;
-    names.extend(leaf.valid_dns_names().map(str::to_owned));
-    names.retain(|name| !name.is_empty());
-    for name in &mut names {
-        name.make_ascii_lowercase();
-    }
-    let certified = CertifiedKey::from_der(chain, read_key(key)?, provider).map_err(|error| {
-        let reason = match error {
-            rustls::Error::InconsistentKeys(_) => {
-                format!(
-                    "is not the key of the certificate in {}",
-                    certificate.display()
-                )
-            }
-            error => error.to_string(),
-        };
-        at(key, &reason)
-    })?;
-    Ok((names, Arc::new(certified)))
 }

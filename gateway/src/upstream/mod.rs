@@ -119,7 +119,10 @@ impl Upstream {
         }
         append_forwarded_for(&mut headers, exchange);
         if exchange.client.tls.is_some() {
-            headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
+            // What is there comes from a trusted proxy or from a step of the chain.
+            headers
+                .entry("x-forwarded-proto")
+                .or_insert_with(|| HeaderValue::from_static("https"));
         }
         if let Some(via) = &self.via {
             headers.append(header::VIA, via.clone());

@@ -32,6 +32,7 @@
 ---@field client_address string? Editing has no effect.
 ---@field listen_path string Editing has no effect.
 ---@field request_id string Editing has no effect.
+---@field client_certificate table<string, string> Empty where the client has shown none; editing has no effect.
 ---@field get_header fun(self: tyk.Request, name: string): string?
 ---@field set_header fun(self: tyk.Request, name: string, value: string|number)
 ---@field add_header fun(self: tyk.Request, name: string, value: string|number)

@@ -169,6 +169,8 @@ fn what_the_gateway_adds_is_shown_and_cannot_be_changed() {
     let prepare = |object: &mut Object| {
         object.request.client_address = Some("192.0.2.7".parse().unwrap());
         object.request.request_id = RequestId(7);
+        let subject = [("subject".to_owned(), "CN=me".to_owned())];
+        object.request.client_certificate = Some(Arc::new(subject.into()));
         let value = HeaderValue::from_static("b");
         object.request.headers.append("host", value);
         object.spec = Arc::new(Spec {
@@ -183,6 +185,8 @@ fn what_the_gateway_adds_is_shown_and_cannot_be_changed() {
          assert(request.request_id == ('0'):rep(31) .. '7')\n\
          local first = request.multivalue_headers[1]\n\
          assert(first.key == 'Host' and first.values[1] == 'api.example.com' and first.values[2] == 'b')\n\
+         assert(request.client_certificate.subject == 'CN=me')\n\
+         request.client_certificate = {}\n\
          request.client_address, request.listen_path, request.request_id = 'x', 'x', 'x'\n\
          request.multivalue_headers = {}\nreturn request",
         prepare,
@@ -191,6 +195,7 @@ fn what_the_gateway_adds_is_shown_and_cannot_be_changed() {
     assert_eq!(object.request.headers.get_all("host").iter().count(), 2);
     // A request that no client sent has no address.
     holds("assert(request.client_address == nil)");
+    holds("assert(next(request.client_certificate) == nil)");
 }
 
 #[test]

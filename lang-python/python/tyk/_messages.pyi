@@ -186,6 +186,8 @@ class MiniRequestObject(Message):
     client_address: str
     listen_path: str
     request_id: str
+    @property
+    def client_certificate(self) -> StringMap: ...
     def __init__(
         self,
         *,
@@ -207,6 +209,7 @@ class MiniRequestObject(Message):
         client_address: str | None = ...,
         listen_path: str | None = ...,
         request_id: str | None = ...,
+        client_certificate: Mapping[str, str] | None = ...,
     ) -> None: ...
     @property
     def object(self) -> MiniRequestObject: ...

@@ -28,6 +28,7 @@ const MULTIVALUE_HEADERS: u8 = 100;
 const CLIENT_ADDRESS: u8 = 101;
 const LISTEN_PATH: u8 = 102;
 const REQUEST_ID: u8 = 103;
+const CLIENT_CERTIFICATE: u8 = 104;
 
 /// The gateway's request, and what a hook wrote into fields that have no effect.
 #[derive(Debug)]
@@ -87,6 +88,7 @@ impl RequestRecord {
             scheme: original.scheme,
             raw_body_only: original.raw_body_only,
             client_address: original.client_address,
+            client_certificate: original.client_certificate,
             request_id: original.request_id,
             version: original.version,
             received: original.received,
@@ -176,6 +178,7 @@ impl Clone for RequestRecord {
                 raw_body: of.raw_body.clone(),
                 raw_body_only: of.raw_body_only,
                 client_address: of.client_address,
+                client_certificate: of.client_certificate.clone(),
                 request_id: of.request_id,
                 version: of.version,
                 received: of.received,
@@ -226,6 +229,7 @@ impl Fields for RequestRecord {
         field(CLIENT_ADDRESS, "client_address", Kind::Text),
         field(LISTEN_PATH, "listen_path", Kind::Text),
         field(REQUEST_ID, "request_id", Kind::Text),
+        field(CLIENT_CERTIFICATE, "client_certificate", Kind::Map),
     ];
 
     fn take(&mut self, number: u8) -> Value {
@@ -268,6 +272,10 @@ impl Fields for RequestRecord {
                 None => String::new(),
             }),
             REQUEST_ID => Value::Text(request.request_id.to_string()),
+            CLIENT_CERTIFICATE => {
+                let shown = request.client_certificate.as_deref();
+                Value::Map(shown.cloned().unwrap_or_default())
+            }
             _ => unreachable!("field numbers come from FIELDS"),
         }
     }

@@ -5,6 +5,7 @@ mod basic;
 mod jwt;
 mod jwt_keys;
 mod jwt_policies;
+mod rsa_signatures;
 mod several;
 mod signatures;
 

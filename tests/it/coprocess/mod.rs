@@ -4,6 +4,7 @@
 pub(crate) mod auth;
 pub(crate) mod bodies;
 pub(crate) mod bundles;
+pub(crate) mod certificates;
 pub(crate) mod edits;
 pub(crate) mod event_handlers;
 pub(crate) mod events;
@@ -292,6 +293,9 @@ macro_rules! scenarios {
             a_request_that_cannot_be_used_ends_with_two_and_says_why,
             a_bundle_runs_from_its_folder_and_from_its_archive,
             cases_say_what_is_expected_and_what_there_was,
+        ]);
+        scenarios!($driver, certificates: [
+            a_hook_sees_the_clients_certificate,
         ]);
         scenarios!($driver, traffic: [
             steps_run_in_their_order,

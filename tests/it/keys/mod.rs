@@ -13,14 +13,14 @@ use test_harness::{Definition, Gateway, Request, Response, Upstream};
 
 /// Sends a request to the admin API.
 #[track_caller]
-fn admin(gateway: &Gateway, method: &str, path: &str, body: &str) -> Response {
+pub(crate) fn admin(gateway: &Gateway, method: &str, path: &str, body: &str) -> Response {
     let request = Request::new(method, path).header("X-Tyk-Authorization", SECRET);
     gateway.send(&request.body(body))
 }
 
 /// Makes a key and returns it.
 #[track_caller]
-fn create(gateway: &Gateway, session: &Value) -> String {
+pub(crate) fn create(gateway: &Gateway, session: &Value) -> String {
     let response = admin(gateway, "POST", "/tyk/keys/create", &session.to_string());
     assert_eq!(response.status, 200, "{response:?}");
     response.json()["key"].as_str().unwrap().to_owned()

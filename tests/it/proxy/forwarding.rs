@@ -1,5 +1,6 @@
 //! What an upstream is told besides the target: headers, method, body.
 
+use serde_json::json;
 use test_harness::{Definition, Gateway, Received, Request, Upstream};
 
 use crate::gateway;
@@ -60,6 +61,34 @@ fn the_clients_address_is_appended_to_x_forwarded_for() {
             seen
         );
     }
+}
+
+#[test]
+fn only_trusted_proxies_say_how_their_client_came() {
+    for (trusted, seen) in [(json!([]), None), (json!(["127.0.0.0/8"]), Some("https"))] {
+        let upstream = Upstream::echo();
+        let gateway = gateway()
+            .api(Definition::new("a").upstream(&upstream))
+            .conf(json!({"http_server_options": {"trusted_proxies": trusted}}))
+            .start();
+        let request = Request::get("/a/").header("X-Forwarded-Proto", "https");
+        assert_eq!(gateway.send(&request).status, 200);
+        assert_eq!(upstream.take_one().header("X-Forwarded-Proto"), seen);
+        // Without a word of the client there is none.
+        assert_eq!(gateway.get("/a/").status, 200);
+        assert_eq!(upstream.take_one().header("X-Forwarded-Proto"), None);
+    }
+}
+
+#[test]
+fn the_operator_may_say_how_clients_came() {
+    let version = json!({
+        "name": "Default", "global_headers": {"X-Forwarded-Proto": "https"},
+    });
+    let setup = Setup::new(|api| api.set("/version_data/versions/Default", version.clone()));
+    let request = Request::get("/a/").header("X-Forwarded-Proto", "http");
+    let seen = setup.seen(&request);
+    assert_eq!(seen.header_values("X-Forwarded-Proto"), ["https"]);
 }
 
 #[test]

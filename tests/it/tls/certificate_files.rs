@@ -9,7 +9,11 @@ use super::{Authority, ClientSide, Identity};
 use crate::gateway;
 
 /// The certificate that a client is shown which asks for `name`.
-fn shown(gateway: &Gateway, authority: &Authority, name: &'static str) -> Result<Vec<u8>, String> {
+pub(super) fn shown(
+    gateway: &Gateway,
+    authority: &Authority,
+    name: &'static str,
+) -> Result<Vec<u8>, String> {
     let side = ClientSide {
         server_name: name,
         ..ClientSide::of(authority)

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData as _,
+    date_time_ymd,
+};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -78,6 +81,12 @@ fn number() -> usize {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+fn sha256(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    let bytes = digest.as_ref().iter();
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Identity {
     /// Both in one file.
     pub(crate) fn together(&self) -> String {
@@ -91,12 +100,18 @@ impl Identity {
 
     /// The SHA-256 of the certificate in hex, by which it is named.
     pub(crate) fn fingerprint(&self) -> String {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.chain()[0]);
-        digest
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        sha256(&self.chain()[0])
+    }
+
+    /// The public key, as PEM.
+    pub(crate) fn public_key(&self) -> String {
+        KeyPair::from_pem(&self.key).unwrap().public_key_pem()
+    }
+
+    /// The SHA-256 of the public key in hex.
+    pub(crate) fn key_fingerprint(&self) -> String {
+        let key = KeyPair::from_pem(&self.key).unwrap();
+        sha256(&key.subject_public_key_info())
     }
 
     pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {

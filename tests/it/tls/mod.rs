@@ -4,16 +4,20 @@
 //! and behind its clients by small relays, so that both go on to read and write plain bytes.
 
 mod certificate_files;
-mod certificates;
+pub(crate) mod certificates;
 mod client_certificates;
 mod grpc;
 mod http2_upstream;
+mod pinning;
 mod relay;
+mod store;
 mod termination;
 mod upstream;
 
-use certificates::{Authority, Identity};
-use relay::{ClientSide, Front, ServerSide};
+pub(crate) use certificates::{Authority, Identity};
+pub(crate) use relay::ClientSide;
+use relay::{Front, ServerSide};
+pub(crate) use termination::with_certificate;
 
 /// The versions of who is behind the times.
 const ONLY_1_2: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];

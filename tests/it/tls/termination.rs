@@ -11,7 +11,7 @@ use super::{Authority, ClientSide, ONLY_1_2};
 use crate::gateway;
 
 /// A gateway with a certificate for `localhost`.
-pub(super) fn with_certificate(authority: &Authority) -> GatewayBuilder {
+pub(crate) fn with_certificate(authority: &Authority) -> GatewayBuilder {
     let identity = authority.issue(&["localhost"]);
     gateway()
         .file("localhost.pem", identity.together())
@@ -49,6 +49,25 @@ fn requests_come_through_tls_and_say_so() {
     client.send("what is this\r\n\r\n");
     assert_eq!(client.read_final("GET").unwrap().status, 400);
     assert!(client.ends());
+}
+
+#[test]
+fn a_trusted_proxy_says_how_its_client_came_also_through_tls() {
+    let (authority, upstream) = (Authority::new(), Upstream::echo());
+    let gateway = with_certificate(&authority)
+        .api(Definition::new("api").upstream(&upstream))
+        .conf(json!({"http_server_options": {"trusted_proxies": ["127.0.0.1"]}}))
+        .start();
+    let mut client = connect(&authority, &gateway);
+    for (said, seen) in [(Some("http"), "http"), (None, "https")] {
+        let mut request = Request::get("/api/");
+        if let Some(said) = said {
+            request = request.header("X-Forwarded-Proto", said);
+        }
+        assert_eq!(client.request(&request).status, 200);
+        let received = upstream.take_one();
+        assert_eq!(received.header("X-Forwarded-Proto"), Some(seen));
+    }
 }
 
 #[test]

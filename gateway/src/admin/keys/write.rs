@@ -40,7 +40,9 @@ pub(super) async fn create(State(control): State<Control>, body: Body) -> Outcom
     let id = if certificate.is_empty() {
         keys.generate(&org_id, &key::new_name())
     } else {
-        let id = keys.generate(&org_id, &certificate);
+        // The certificate's id may have the organisation in it already.
+        let own = certificate.strip_prefix(&*org_id).unwrap_or(&certificate);
+        let id = keys.generate(&org_id, own);
         let known = control.sessions.stored(&keys.of_id(&id)).await;
         if known.map_err(|failure| failed(&failure))?.is_some() {
             return Err(cannot(&format!(

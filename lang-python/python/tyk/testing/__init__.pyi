@@ -86,6 +86,7 @@ class Plugin:
         raw_body_only: bool = False,
         client_address: str = "127.0.0.1",
         request_id: str = ...,
+        client_certificate: Mapping[str, str] | None = ...,
         session: SessionState | Mapping[str, Any] | None = None,
         metadata: Mapping[str, str] | None = None,
         response: ResponseObject | Mapping[str, Any] | None = None,

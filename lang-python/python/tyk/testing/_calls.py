@@ -123,12 +123,14 @@ def spec(gateway):
 
 
 def request(gateway, method="GET", url="/", headers=None, body=b"", scheme="http",
-            raw_body_only=False, client_address="127.0.0.1", request_id="0" * 31 + "1"):
+            raw_body_only=False, client_address="127.0.0.1", request_id="0" * 31 + "1",
+            client_certificate=None):
     """A request as the gateway shows it to a hook."""
     body = body.encode() if isinstance(body, str) else body
     made = MiniRequestObject(method=method, url=url, request_uri=url, scheme=scheme,
                              raw_body=body, client_address=client_address,
-                             listen_path=gateway.listen_path, request_id=request_id)
+                             listen_path=gateway.listen_path, request_id=request_id,
+                             client_certificate=client_certificate)
     made.body = "" if raw_body_only else _as_text(body)
     made.return_overrides.response_code = -1
     given = {"host": "localhost"}
