@@ -26,6 +26,7 @@ use crate::session::Sessions;
 use crate::storage::{self, MemoryStore, Store};
 use crate::tls::TlsError;
 use crate::tls::server::Termination;
+use crate::uptime::Uptime;
 
 /// Longest wait for the disk at the end.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
@@ -113,6 +114,7 @@ impl Gateway {
             limits: Arc::clone(&limits),
             events: events.clone(),
             termination: termination.clone(),
+            uptime: uptime(&config, purpose, control_runtime.handle()),
             jwks: Jwks::new(control_runtime.handle(), &config),
         });
         let control = Control {
@@ -288,6 +290,10 @@ impl Stop {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn uptime(config: &Config, purpose: Purpose, runtime: &Handle) -> Arc<Uptime> {
+    Uptime::new(&config.uptime_tests, runtime, purpose == Purpose::Serve)
 }
 
 fn bundles(config: &Config, purpose: Purpose, runtime: &Handle) -> std::io::Result<Bundles> {

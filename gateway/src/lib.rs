@@ -45,3 +45,4 @@ pub mod timer;
 pub mod tls;
 pub mod traffic;
 pub mod upstream;
+pub mod uptime;

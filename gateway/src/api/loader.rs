@@ -13,7 +13,7 @@ use super::drivers::Drivers;
 use super::plugins::HookResolver;
 use super::steps::{Made, Steps, asks_plugin};
 use super::upstream_tls::{UpstreamTls, may_go_elsewhere};
-use super::{Api, ApiTable, event_handlers};
+use super::{Api, ApiTable, event_handlers, uptime_tests};
 use crate::bundle::{self, Bundles, Found, InUse};
 use crate::cache::Responses;
 use crate::config::{Config, EventHandlers};
@@ -31,6 +31,7 @@ use crate::tls::client::SystemRoots;
 use crate::tls::server::Termination;
 use crate::traffic::Loop;
 use crate::upstream::target::{Target, TargetError};
+use crate::uptime::Uptime;
 
 /// Loads tables of APIs.
 pub struct Loader {
@@ -50,6 +51,8 @@ pub struct Loader {
     pub bundles: Bundles,
     /// TLS with clients, whose certificates are read with the definitions.
     pub termination: Option<Arc<Termination>>,
+    /// The tests of upstreams, which outlive one load.
+    pub uptime: Arc<Uptime>,
     /// The key sets of tokens, which outlive one load.
     pub jwks: Arc<Jwks>,
 }
@@ -244,6 +247,7 @@ impl Loader {
             policies: Arc::clone(policies),
             lifetime: lifetime(&self.config, definition),
             text: Arc::clone(&read.text),
+            uptime_tests: uptime_tests::make(definition, &tls)?,
             tls,
             wants_certificates: definition.wants_certificates(),
             refused,

@@ -8,6 +8,7 @@ mod plugins;
 pub mod reload;
 mod steps;
 mod upstream_tls;
+mod uptime_tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::policy::Policies;
 use crate::router::Router;
 use crate::session::lifetime::Lifetime;
 use crate::upstream::target::Target;
+use crate::uptime::Probe;
 pub use upstream_tls::UpstreamTls;
 
 /// One loaded API.
@@ -64,6 +66,8 @@ pub struct Api {
     pub text: Arc<str>,
     /// How TLS is set up for upstreams.
     pub tls: UpstreamTls,
+    /// Tests of its upstreams.
+    pub uptime_tests: Vec<Arc<Probe>>,
     /// Clients are asked for certificates because of it.
     pub wants_certificates: bool,
     /// Why it refuses all requests, if it does.
@@ -107,6 +111,7 @@ impl Api {
             lifetime: Lifetime::default(),
             text: "{}".into(),
             tls: UpstreamTls::default(),
+            uptime_tests: Vec::new(),
             wants_certificates: false,
             refused: None,
         }

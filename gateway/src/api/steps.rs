@@ -255,7 +255,7 @@ impl Steps<'_, '_> {
             let wrong = |wrong| format!("API `{api}`: proxy.target_url: {wrong}");
             chain.push(step.map_err(wrong)?);
         } else {
-            chain.push_some(Balance::new(definition)?);
+            chain.push_some(Balance::new(definition, &self.loader.uptime)?);
         }
         Ok(())
     }

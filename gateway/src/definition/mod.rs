@@ -12,6 +12,7 @@ pub mod session;
 mod traffic;
 pub mod unenforced;
 mod upstream;
+mod uptime;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use serde_json::{Map, Value};
 use crate::config::EventHandlers;
 pub use traffic::{CacheOptions, Cors, ResponseProcessor};
 pub use upstream::Transport;
+pub use uptime::{Command, UptimeTest, UptimeTests};
 pub use versions::{
     BodyTransform, CachedPath, CircuitBreaker, HeaderTransform, Match, MethodAction, PathEntry,
     TemplateData, Trigger, TriggerOptions, UrlRewrite, ValidateJson, Version, VersionData,
@@ -87,6 +89,8 @@ pub struct ApiDefinition {
     pub blacklisted_ips: Vec<String>,
     /// From where to where.
     pub proxy: Proxy,
+    /// Tests of upstreams.
+    pub uptime_tests: UptimeTests,
     /// The hooks.
     pub custom_middleware: CustomMiddleware,
     /// The bundle that brings code and hooks.
@@ -188,6 +192,8 @@ pub struct Proxy {
     pub enable_load_balancing: bool,
     /// Several upstreams.
     pub target_list: Vec<String>,
+    /// Leave upstreams out that an uptime test says are down.
+    pub check_host_against_uptime_tests: bool,
     /// Take the listen path off before forwarding.
     pub strip_listen_path: bool,
     /// Send the client's `Host` to the upstream.
