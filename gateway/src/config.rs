@@ -16,6 +16,7 @@ use crate::traffic::addresses::Addresses;
 
 mod env;
 mod events;
+mod health;
 mod http_server;
 mod limits;
 mod policies;
@@ -27,6 +28,7 @@ mod tls;
 mod uptime;
 
 pub use events::{EventHandler, EventHandlers};
+pub use health::HealthCheck;
 pub use http_server::{CertificateEntry, HttpServerOptions};
 pub use limits::LimitHeaders;
 pub use policies::PolicyOptions;
@@ -138,6 +140,8 @@ pub struct Config {
     pub proxy_enable_http2: bool,
     /// Certificates.
     pub security: Security,
+    /// What is counted of requests.
+    pub health_check: HealthCheck,
     /// Tests of upstreams.
     pub uptime_tests: UptimeOptions,
     /// Do not check the certificates of servers that have key sets for tokens.
@@ -217,6 +221,7 @@ impl Default for Config {
             proxy_ssl_ciphers: Vec::new(),
             proxy_enable_http2: false,
             security: Security::default(),
+            health_check: HealthCheck::default(),
             uptime_tests: UptimeOptions::default(),
             jwt_ssl_insecure_skip_verify: false,
         }
@@ -354,6 +359,7 @@ impl Config {
         self.validate_probes()?;
         self.storage.validate()?;
         self.uptime_tests.validate()?;
+        self.health_check.validate()?;
         if crate::telemetry::log::parse_level(&self.log_level).is_none() {
             return Err(ConfigError::Value {
                 key: "log_level",

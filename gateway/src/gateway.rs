@@ -24,6 +24,7 @@ use crate::limits::Limits;
 use crate::server::{self, Server, ServerError};
 use crate::session::Sessions;
 use crate::storage::{self, MemoryStore, Store};
+use crate::tally::Tallies;
 use crate::tls::TlsError;
 use crate::tls::server::Termination;
 use crate::uptime::Uptime;
@@ -114,6 +115,7 @@ impl Gateway {
             limits: Arc::clone(&limits),
             events: events.clone(),
             termination: termination.clone(),
+            tallies: Tallies::new(&config.health_check, config.worker_count()),
             uptime: uptime(&config, purpose, control_runtime.handle()),
             jwks: Jwks::new(control_runtime.handle(), &config),
         });

@@ -40,6 +40,7 @@ pub mod router;
 pub mod server;
 pub mod session;
 pub mod storage;
+pub mod tally;
 pub mod telemetry;
 pub mod timer;
 pub mod tls;

@@ -27,6 +27,7 @@ use crate::policy::{self, Policies};
 use crate::router::Router;
 use crate::session::Sessions;
 use crate::session::lifetime::Lifetime;
+use crate::tally::Tallies;
 use crate::tls::client::SystemRoots;
 use crate::tls::server::Termination;
 use crate::traffic::Loop;
@@ -51,6 +52,8 @@ pub struct Loader {
     pub bundles: Bundles,
     /// TLS with clients, whose certificates are read with the definitions.
     pub termination: Option<Arc<Termination>>,
+    /// What became of requests, where that is counted.
+    pub tallies: Arc<Tallies>,
     /// The tests of upstreams, which outlive one load.
     pub uptime: Arc<Uptime>,
     /// The key sets of tokens, which outlive one load.
@@ -218,9 +221,11 @@ impl Loader {
             bundle: used,
             resolver,
             reports: Vec::new(),
+            asked: Vec::new(),
         };
         let Made {
             request_chain,
+            inquiry,
             response_steps,
             response_hooks,
             hooks,
@@ -247,6 +252,9 @@ impl Loader {
             policies: Arc::clone(policies),
             lifetime: lifetime(&self.config, definition),
             text: Arc::clone(&read.text),
+            keeps_quotas: definition.dont_set_quota_on_create,
+            tally: self.tallies.of(&definition.api_id),
+            inquiry,
             uptime_tests: uptime_tests::make(definition, &tls)?,
             tls,
             wants_certificates: definition.wants_certificates(),

@@ -3,6 +3,7 @@
 mod authentication;
 pub mod drivers;
 mod event_handlers;
+mod inquiry;
 pub mod loader;
 mod plugins;
 pub mod reload;
@@ -22,8 +23,10 @@ use crate::events::{ApiEvents, HandlerReport};
 use crate::policy::Policies;
 use crate::router::Router;
 use crate::session::lifetime::Lifetime;
+use crate::tally::Tally;
 use crate::upstream::target::Target;
 use crate::uptime::Probe;
+pub use inquiry::Inquiry;
 pub use upstream_tls::UpstreamTls;
 
 /// One loaded API.
@@ -66,6 +69,12 @@ pub struct Api {
     pub text: Arc<str>,
     /// How TLS is set up for upstreams.
     pub tls: UpstreamTls,
+    /// Quotas go on when a key is made or changed.
+    pub keeps_quotas: bool,
+    /// What became of its requests, where that is counted.
+    pub tally: Option<Arc<Tally>>,
+    /// How callers ask how their limits stand, where it has callers.
+    pub inquiry: Option<Inquiry>,
     /// Tests of its upstreams.
     pub uptime_tests: Vec<Arc<Probe>>,
     /// Clients are asked for certificates because of it.
@@ -111,6 +120,9 @@ impl Api {
             lifetime: Lifetime::default(),
             text: "{}".into(),
             tls: UpstreamTls::default(),
+            keeps_quotas: false,
+            tally: None,
+            inquiry: None,
             uptime_tests: Vec::new(),
             wants_certificates: false,
             refused: None,

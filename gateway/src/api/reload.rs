@@ -89,6 +89,7 @@ impl Reloader {
             Ok(table) => {
                 let apis = table.apis.len();
                 self.loader.uptime.follow(table.apis.values());
+                self.loader.tallies.tidy();
                 self.table.store(Arc::new(table));
                 info!(apis, took = ?began.elapsed(), "Reloaded.");
                 Ok(())

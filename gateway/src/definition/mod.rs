@@ -113,6 +113,10 @@ pub struct ApiDefinition {
     pub disable_rate_limit: bool,
     /// Do not hold keys to their quotas.
     pub disable_quota: bool,
+    /// Keys that are made or changed by the admin API keep what they have used of their
+    /// quotas.
+    #[serde(alias = "dont_set_quotas_on_create")]
+    pub dont_set_quota_on_create: bool,
     /// Handlers of the API's events.
     pub event_handlers: EventHandlers,
     /// Settings for plugins.

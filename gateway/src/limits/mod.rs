@@ -6,8 +6,10 @@
 //! ([`Limits::keep`]), so that no request waits for a disk.
 
 pub mod headers;
+mod keep;
 pub mod pattern;
 pub mod quota;
+mod standing;
 pub mod table;
 pub mod window;
 
@@ -15,7 +17,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use coprocess_core::{ApiLimit, Session};
 use serde::{Deserialize, Serialize};
@@ -23,16 +25,12 @@ use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
 use crate::session::key::{HashFunction, KeyNames};
-use crate::session::record::Record;
 use crate::storage::counters::{Answer, Ask, Refused, SharedQuota, SharedRate};
 use crate::storage::{Store, StoreError, keys};
 use quota::{Kept, QuotaLimit, QuotaState};
+pub use standing::LimitsToTell;
 use table::{Count, Found, Outcome, Table, Verdict};
 use window::{Rate, RateState};
-
-/// How often changed quotas are written down. A kill loses at most this much of them, and
-/// what the store has not written yet.
-const WRITE_EVERY: Duration = Duration::from_millis(250);
 
 /// The longest key in the name of a counter; a longer one is named by its hash.
 const LONGEST_KEY: usize = 512;
@@ -144,6 +142,15 @@ impl Key<'_> {
             Self::Organisation(id) => ("org", id),
         }
     }
+
+    /// The scope and the text that it is counted under.
+    fn counted_under<'s>(&'s self, scope: &'s str) -> (Cow<'s, str>, &'s str) {
+        let (kind, text) = self.parts();
+        match kind {
+            "" => (Cow::Borrowed(scope), text),
+            kind => (Cow::Owned(format!("{scope}\u{0}{kind}")), text),
+        }
+    }
 }
 
 // === impl Limits ===
@@ -187,11 +194,7 @@ impl Limits {
         is_kept: bool,
     ) -> Decision {
         let now = self.now();
-        let (kind, text) = key.parts();
-        let scope = match kind {
-            "" => Cow::Borrowed(demand.scope),
-            kind => Cow::Owned(format!("{}\u{0}{kind}", demand.scope)),
-        };
+        let (scope, text) = key.counted_under(demand.scope);
         let own = Count {
             scope: &scope,
             key: text,
@@ -398,89 +401,6 @@ fn quota_name(scope: &str, key: &str) -> String {
         "" => format!("{}{key}", keys::QUOTA),
         _ => format!("{}{scope}-{key}", keys::QUOTA),
     }
-}
-
-/// What outlives the process.
-impl Limits {
-    /// Writes down what has changed, again and again. Not where gateways share counters:
-    /// those are in the store already.
-    pub async fn keep(self: Arc<Self>) {
-        while self.store.counters().is_none() {
-            tokio::time::sleep(WRITE_EVERY).await;
-            self.write().await;
-        }
-    }
-
-    /// Writes down what has changed until now.
-    pub async fn write(&self) {
-        let _writing = self.writing.lock().await;
-        let unwritten = self.table.take_unwritten(self.now());
-        let mut failed = None;
-        for quota in unwritten {
-            let json = serde_json::to_vec(&quota.kept).expect("numbers are JSON");
-            let ttl = quota.kept.left.map(Duration::from_micros);
-            let written = self.store.set_soon(&quota.name, json.into(), ttl).await;
-            failed = failed.or(written.err());
-        }
-        match failed {
-            Some(error) if !self.is_away.swap(true, Ordering::Relaxed) => {
-                warn!(%error, "Quotas are not written down; a restart would forget them.");
-            }
-            Some(_) => {}
-            None => self.is_away.store(false, Ordering::Relaxed),
-        }
-    }
-
-    /// Has the quotas of a session begin anew: of the one that is stored under `name`, where
-    /// `record` is or was.
-    pub async fn reset(&self, name: &str, record: Option<&Record>) -> Result<(), StoreError> {
-        let names: Vec<_> = quotas(name, record).map(|(name, _)| name).collect();
-        let _writing = self.writing.lock().await;
-        self.table.forget(&names);
-        for name in &names {
-            self.store.delete(name).await?;
-        }
-        Ok(())
-    }
-
-    /// Puts into the session that is stored under `name` how its quotas stand. What is shown
-    /// survives the end of the process.
-    pub async fn show(&self, name: &str, record: &mut Record) -> Result<(), StoreError> {
-        if self.store.counters().is_none() {
-            self.write().await;
-            self.store.flush().await?;
-        }
-        let names: Vec<_> = quotas(name, Some(record)).collect();
-        for (name, api_id) in names {
-            let stands = match self.store.counters() {
-                Some(counters) => counters.quota(&name).await?,
-                None => {
-                    let json = self.store.get(&name).await?;
-                    let kept = json.and_then(|json| read(&name, &json));
-                    kept.map(|kept| (kept.used, kept.renews))
-                }
-            };
-            record.show_quota(api_id.as_deref(), stands);
-        }
-        Ok(())
-    }
-}
-
-/// The names of a session's quotas, each with the API that it is for; none is for all.
-fn quotas(
-    name: &str,
-    record: Option<&Record>,
-) -> impl Iterator<Item = (String, Option<String>)> + use<> {
-    let session = record
-        .and_then(|record| record.session().ok())
-        .unwrap_or_default();
-    let ids: Vec<_> = session.access_rights.keys().cloned().collect();
-    let key = name.strip_prefix(keys::SESSION).unwrap_or(name).to_owned();
-    let own = std::iter::once((quota_name("", &key), None));
-    own.chain(ids.into_iter().filter_map(move |id| {
-        let (_, scope) = own_limit(&session, &id)?;
-        Some((quota_name(scope, &key), Some(id)))
-    }))
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub struct AccessRights {
     /// The names of the API's versions, in the order in which requests know them; empty
     /// where it has none.
     pub versions: Vec<String>,
+    /// The path and the method have to be allowed too.
+    pub paths_count: bool,
 }
 
 impl Middleware for AccessRights {
@@ -58,6 +60,9 @@ impl AccessRights {
             }
         }
         let head = &exchange.head;
+        if !self.paths_count {
+            return Ok(());
+        }
         match allows(right, head.uri.path(), &head.method) {
             true => Ok(()),
             false => Err(ProxyError::PathNotAllowed),

@@ -9,8 +9,9 @@ use crate::config::LimitHeaders;
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use crate::limits::headers::LimitValues;
+use crate::limits::quota::QuotaState;
 use crate::limits::window::Rate;
-use crate::limits::{ApiRate, Decision, Demand, Key, Limits, own_limit, pattern};
+use crate::limits::{ApiRate, Decision, Demand, Key, Limits, LimitsToTell, own_limit, pattern};
 use crate::storage::counters::Refused;
 
 /// The limits of one API's requests.
@@ -81,6 +82,42 @@ impl KeyLimits {
         let key = key(&session, exchange);
         let decision = self.limits.count_shared(demand, key, api).await;
         self.settle(&session, decision, exchange)
+    }
+
+    /// What the caller is told of its limits; nothing is counted.
+    pub async fn tell(&self, exchange: &Exchange) -> Result<LimitsToTell, ProxyError> {
+        let session = exchange.session.clone();
+        let session = &session.ok_or(ProxyError::SessionMissing)?;
+        let demand = self.demand(session, &exchange.api.id);
+        let standing = self.limits.standing(demand, key(session, exchange)).await;
+        let standing = standing.map_err(|error| ProxyError::KeyStore(error.to_string()))?;
+        let (rate, per, said) = match own_limit(session, &exchange.api.id) {
+            Some((limit, _)) => (
+                limit.rate,
+                limit.per,
+                (limit.quota_max, limit.quota_remaining, limit.quota_renews),
+            ),
+            None => (
+                session.rate,
+                session.per,
+                (
+                    session.quota_max,
+                    session.quota_remaining,
+                    session.quota_renews,
+                ),
+            ),
+        };
+        let (max, remaining, renews) = said;
+        let unlimited = QuotaState {
+            max,
+            remaining,
+            renews,
+        };
+        Ok(LimitsToTell {
+            quota: standing.unwrap_or(unlimited),
+            rate,
+            per,
+        })
     }
 
     fn demand<'a>(&self, session: &'a Session, api_id: &'a str) -> Demand<'a> {

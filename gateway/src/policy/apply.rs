@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use coprocess_core::{AccessDefinition, ApiLimit, Session};
 use tracing::warn;
 
-use super::{Policies, Policy, PolicyError, ids};
+use super::{Policies, Policy, PolicyError, ids, inline};
 use crate::session::text_of;
 
 /// Rights in the making, and for which APIs policies have said what.
@@ -43,15 +43,20 @@ struct Governs {
 }
 
 impl Policies {
-    /// Applies the policies that a session names; nothing happens where it names none.
+    /// Applies the policies that a session brings, or else those that it names; nothing
+    /// happens where it has none.
     /// `org_id` is the organisation whose policies may be applied; none allows all. After an
     /// error the session must not be used.
     pub fn apply(&self, session: &mut Session, org_id: Option<&str>) -> Result<(), PolicyError> {
-        let named = ids(session).to_vec();
-        if named.is_empty() {
-            return Ok(());
-        }
-        let policies = self.valid(&named, org_id)?;
+        let (own, named) = (inline::of(session)?, ids(session).to_vec());
+        let policies = match &own {
+            Some(own) => {
+                let usable = own.iter().map(|policy| usable(policy, org_id));
+                usable.collect::<Result<Vec<_>, _>>()?
+            }
+            None if named.is_empty() => return Ok(()),
+            None => self.valid(&named, org_id)?,
+        };
         for policy in &policies {
             clear(session, governs(policy));
         }
@@ -81,20 +86,25 @@ impl Policies {
                 warn!(policy = id, "Policy of a key is not found, and left out.");
                 continue;
             };
-            let definition = &policy.definition;
-            if org_id.is_some_and(|org_id| org_id != definition.org_id) {
-                return Err(PolicyError::Foreign(id.clone()));
-            }
-            if definition.partitions.per_api && definition.partitions.is_partial() {
-                return Err(PolicyError::Mixed(id.clone()));
-            }
-            policies.push(policy);
+            policies.push(usable(policy, org_id)?);
         }
         if policies.is_empty() {
             return Err(PolicyError::NoneValid);
         }
         Ok(policies)
     }
+}
+
+/// The policy, where it may be applied at all.
+fn usable<'a>(policy: &'a Policy, org_id: Option<&str>) -> Result<&'a Policy, PolicyError> {
+    let definition = &policy.definition;
+    if org_id.is_some_and(|org_id| org_id != definition.org_id) {
+        return Err(PolicyError::Foreign(definition.id.clone()));
+    }
+    if definition.partitions.per_api && definition.partitions.is_partial() {
+        return Err(PolicyError::Mixed(definition.id.clone()));
+    }
+    Ok(policy)
 }
 
 fn governs(policy: &Policy) -> Governs {

@@ -5,6 +5,7 @@ mod document;
 mod group;
 mod making;
 mod policies;
+mod standing;
 mod tokens;
 
 use serde_json::Value;
