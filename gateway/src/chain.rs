@@ -86,6 +86,25 @@ impl Chain {
         self.0.extend(wrapped.collect::<Vec<_>>());
     }
 
+    /// Runs only the steps with these numbers, until one answers or fails.
+    pub async fn run_only(
+        &self,
+        numbers: &[usize],
+        exchange: &mut Exchange,
+    ) -> Result<Flow, ProxyError> {
+        for middleware in numbers.iter().filter_map(|number| self.0.get(*number)) {
+            let outcome = match middleware.process(exchange) {
+                Step::Done(outcome) => outcome,
+                Step::Later(waiting) => waiting.await,
+            };
+            match outcome? {
+                Flow::Continue => {}
+                last @ (Flow::Forward | Flow::Respond(_)) => return Ok(last),
+            }
+        }
+        Ok(Flow::Continue)
+    }
+
     /// Runs the steps until one answers or fails.
     pub async fn run(&self, exchange: &mut Exchange) -> Result<Flow, ProxyError> {
         for middleware in &self.0 {

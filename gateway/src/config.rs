@@ -3,7 +3,6 @@
 //! The file is JSON; `TYK_GW_…` variables override single values. Keys that the gateway
 //! does not read are reported with their path, never ignored in silence.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +15,8 @@ use crate::limits::RateMode;
 use crate::traffic::addresses::Addresses;
 
 mod env;
+mod events;
+mod health;
 mod http_server;
 mod limits;
 mod policies;
@@ -24,7 +25,10 @@ mod response_cache;
 mod session;
 mod storage;
 mod tls;
+mod uptime;
 
+pub use events::{EventHandler, EventHandlers};
+pub use health::HealthCheck;
 pub use http_server::{CertificateEntry, HttpServerOptions};
 pub use limits::LimitHeaders;
 pub use policies::PolicyOptions;
@@ -32,6 +36,7 @@ pub use redis::{RedisOptions, RedisTls, Topology};
 pub use response_cache::LocalResponseCache;
 pub use storage::{StorageOptions, StorageType};
 pub use tls::{Certificates, Security};
+pub use uptime::UptimeOptions;
 
 /// What the well-known sample configuration ships as its secret.
 const SAMPLE_SECRET: &str = "352d20ee67be67f6340b4c0605b044b7";
@@ -135,6 +140,10 @@ pub struct Config {
     pub proxy_enable_http2: bool,
     /// Certificates.
     pub security: Security,
+    /// What is counted of requests.
+    pub health_check: HealthCheck,
+    /// Tests of upstreams.
+    pub uptime_tests: UptimeOptions,
     /// Do not check the certificates of servers that have key sets for tokens.
     pub jwt_ssl_insecure_skip_verify: bool,
 }
@@ -162,24 +171,6 @@ pub struct CoprocessOptions {
     /// Keys that belong to a language; it declares and checks them itself.
     #[serde(flatten)]
     pub language: Map<String, Value>,
-}
-
-/// `event_handlers`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct EventHandlers {
-    /// Handlers by event name.
-    pub events: BTreeMap<String, Vec<EventHandler>>,
-}
-
-/// One handler of one event.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct EventHandler {
-    /// `eh_log_handler`, `eh_web_hook_handler`, or for APIs `cp_dynamic_handler`.
-    pub handler_name: String,
-    /// The handler's own settings.
-    pub handler_meta: Map<String, Value>,
 }
 
 impl Default for Config {
@@ -230,6 +221,8 @@ impl Default for Config {
             proxy_ssl_ciphers: Vec::new(),
             proxy_enable_http2: false,
             security: Security::default(),
+            health_check: HealthCheck::default(),
+            uptime_tests: UptimeOptions::default(),
             jwt_ssl_insecure_skip_verify: false,
         }
     }
@@ -365,6 +358,8 @@ impl Config {
         self.policies.validate()?;
         self.validate_probes()?;
         self.storage.validate()?;
+        self.uptime_tests.validate()?;
+        self.health_check.validate()?;
         if crate::telemetry::log::parse_level(&self.log_level).is_none() {
             return Err(ConfigError::Value {
                 key: "log_level",

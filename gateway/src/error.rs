@@ -150,6 +150,9 @@ pub enum ProxyError {
     /// The upstream has failed too often lately.
     #[error("circuit breaker is open")]
     BreakerOpen,
+    /// Every upstream fails its uptime test.
+    #[error("all upstreams are down by their uptime tests")]
+    HostsDown,
     /// The request is to be handed over to an API that is not there.
     #[error("there is no API `{0}` to hand the request over to")]
     LoopTarget(String),
@@ -213,6 +216,7 @@ impl ProxyError {
             ),
             Self::RequestTooLarge => (S::BAD_REQUEST, "Request is too large"),
             Self::BreakerOpen => (S::SERVICE_UNAVAILABLE, "Service temporarily unavailable."),
+            Self::HostsDown => (S::SERVICE_UNAVAILABLE, "all hosts are down"),
             Self::Invalid(status, message) => (*status, message),
             Self::LoopTarget(_) => (S::INTERNAL_SERVER_ERROR, "Couldn't detect target"),
             Self::LoopTooDeep => (
@@ -245,7 +249,7 @@ impl ProxyError {
     /// The answer.
     pub fn into_response(self, style: &ErrorStyle) -> Response<ResponseBody> {
         let (status, message) = self.answer();
-        let mut response = if matches!(self, Self::RouteNotFound) {
+        let mut response = if matches!(self, Self::RouteNotFound | Self::HostsDown) {
             plain(status, message)
         } else {
             style.render(status, message)

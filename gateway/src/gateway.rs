@@ -25,8 +25,10 @@ use crate::limits::Limits;
 use crate::server::{self, Server, ServerError};
 use crate::session::Sessions;
 use crate::storage::{self, MemoryStore, Store};
+use crate::tally::Tallies;
 use crate::tls::TlsError;
 use crate::tls::server::Termination;
+use crate::uptime::Uptime;
 
 /// Longest wait for the disk at the end.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
@@ -114,6 +116,8 @@ impl Gateway {
             events: events.clone(),
             certificates: Arc::clone(&certificates),
             termination: termination.clone(),
+            tallies: Tallies::new(&config.health_check, config.worker_count()),
+            uptime: uptime(&config, purpose, control_runtime.handle()),
             jwks: Jwks::new(control_runtime.handle(), &config),
         });
         let control = Control {
@@ -290,6 +294,10 @@ impl Stop {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn uptime(config: &Config, purpose: Purpose, runtime: &Handle) -> Arc<Uptime> {
+    Uptime::new(&config.uptime_tests, runtime, purpose == Purpose::Serve)
 }
 
 fn bundles(config: &Config, purpose: Purpose, runtime: &Handle) -> std::io::Result<Bundles> {

@@ -115,6 +115,15 @@ fn without_place(error: &serde_json::Error) -> String {
     }
 }
 
+/// A number as the original writes it: one without a fraction has no point.
+pub fn number(number: f64) -> Value {
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and small")]
+    if number.fract() == 0.0 && number.abs() < 1e15 {
+        return Value::from(number as i64);
+    }
+    Value::from(number)
+}
+
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {

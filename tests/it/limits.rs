@@ -127,3 +127,27 @@ fn an_organisation_is_held_to_its_session() {
     }
     gateway.wait_for_log_with(&["T:OrgQuotaExceeded"]);
 }
+
+#[test]
+fn the_quota_of_an_organisation_begins_anew_when_that_is_asked_for() {
+    let upstream = Upstream::echo();
+    let gateway = gateway()
+        .conf(json!({"enforce_org_quotas": true}))
+        .api(Definition::new("one").upstream(&upstream))
+        .start();
+    let session = json!({"quota_max": 2, "quota_renewal_rate": 3600}).to_string();
+    let put = |query: &str| {
+        let path = format!("/tyk/org/keys/org{query}");
+        let request = Request::new("PUT", &path).header("X-Tyk-Authorization", SECRET);
+        let response = gateway.send(&request.body(session.clone()));
+        assert_eq!(response.status, 200, "{response:?}");
+    };
+    let left = || gateway.admin("/tyk/org/keys/org").json()["quota_remaining"].clone();
+    put("");
+    gateway.get("/one/");
+    assert_eq!(left(), json!(1));
+    put("?reset_quota=0");
+    assert_eq!(left(), json!(1));
+    put("?reset_quota=1");
+    assert_eq!(left(), json!(2));
+}

@@ -7,6 +7,7 @@ mod answer;
 mod apis;
 mod cache;
 mod certificates;
+mod counters;
 mod extract;
 mod health;
 mod keys;
@@ -30,7 +31,7 @@ use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq;
 use tokio::sync::Mutex;
 
-use self::answer::{Refusal, error};
+use self::answer::error;
 use self::extract::Path;
 use self::surface::{About, Surface};
 use crate::api::reload::Reloader;
@@ -90,6 +91,7 @@ pub fn router(control: Control) -> Router {
         .merge(reload::routes())
         .merge(cache::routes())
         .merge(certificates::routes())
+        .merge(counters::routes())
         .merge(apis::routes())
         .merge(inspection())
         .merge(keys::routes())
@@ -133,17 +135,7 @@ fn inspection() -> Surface {
         failures: &[(404, "There is no such API.")],
         ..About::default()
     };
-    let counters = About {
-        summary: "Counters of an API; they are not there",
-        query: &[("api_id", "The API.")],
-        answer: "Object",
-        failures: &[(400, "Counters are not there.")],
-        ..About::default()
-    };
-    Surface::default()
-        .on(Method::GET, "/tyk/apis/{id}/plugins", &hooks, plugins)
-        .on(Method::GET, "/tyk/health", &counters, no_counters)
-        .hidden(Method::GET, "/tyk/health/", no_counters)
+    Surface::default().on(Method::GET, "/tyk/apis/{id}/plugins", &hooks, plugins)
 }
 
 /// Whether a path belongs to the control plane.
@@ -191,13 +183,6 @@ async fn plugins(State(control): State<Control>, Path(id): Path<String>) -> Resp
         }
         None => error(StatusCode::NOT_FOUND, "API not found").into_response(),
     }
-}
-
-async fn no_counters() -> Refusal {
-    error(
-        StatusCode::BAD_REQUEST,
-        "Health checks are not enabled for this node",
-    )
 }
 
 /// The file of several whose JSON has this value under this key. Files that cannot be read

@@ -4,14 +4,16 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse as _;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Outcome, Refusal, SMALL, error, failed, refuse};
-use super::extract::Path;
+use super::extract::{Path, Query};
 use super::surface::{About, Surface};
 use super::{Control, order};
 use crate::definition::SessionDefinition;
 use crate::session::record::Record;
+use crate::session::unix_now;
 use crate::storage::{StoreError, keys};
 
 const ONE: &str = "/tyk/org/keys/{org}";
@@ -25,6 +27,7 @@ pub(super) fn routes() -> Surface {
     };
     let taking = |summary| About {
         body: Some("Session"),
+        query: &[("reset_quota", "`1`: the quota begins anew.")],
         failures: &[
             (400, "It is no session that can be stored."),
             (404, "No API is the organisation's."),
@@ -69,17 +72,36 @@ async fn show(State(control): State<Control>, Path(org): Path<String>) -> Outcom
     Ok(axum::Json(order::session(&document)).into_response())
 }
 
-async fn add(state: State<Control>, path: Path<String>, body: Body) -> Outcome {
-    write(state, path, body, "added").await
+/// What else is to be done.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    /// `1`: the quota begins anew.
+    reset_quota: String,
 }
 
-async fn replace(state: State<Control>, path: Path<String>, body: Body) -> Outcome {
-    write(state, path, body, "modified").await
+async fn add(
+    state: State<Control>,
+    path: Path<String>,
+    asked: Query<Asked>,
+    body: Body,
+) -> Outcome {
+    write(state, path, asked, body, "added").await
+}
+
+async fn replace(
+    state: State<Control>,
+    path: Path<String>,
+    asked: Query<Asked>,
+    body: Body,
+) -> Outcome {
+    write(state, path, asked, body, "modified").await
 }
 
 async fn write(
     State(control): State<Control>,
     Path(org): Path<String>,
+    Query(asked): Query<Asked>,
     body: Body,
     action: &'static str,
 ) -> Outcome {
@@ -99,9 +121,19 @@ async fn write(
     let Value::Object(document) = parsed.raw else {
         return Err(malformed("body: it is not an object"));
     };
-    let json = Record::from(document).to_json();
+    let mut record = Record::from(document);
+    let begins_anew = asked.reset_quota == "1";
+    if begins_anew {
+        let lasts = parsed.value.quota_renewal_rate.max(0);
+        record.set("quota_renews", unix_now().saturating_add(lasts));
+    }
+    let json = record.to_json();
     let stored = control.store.set(&name(&org), json.into(), None).await;
     stored.map_err(away)?;
+    if begins_anew {
+        let reset = control.limits.reset(&name(&org), Some(&record)).await;
+        reset.map_err(away)?;
+    }
     Ok(answer::done(&org, action))
 }
 

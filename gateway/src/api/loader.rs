@@ -11,9 +11,9 @@ use tracing::{error, info, warn};
 
 use super::drivers::Drivers;
 use super::plugins::HookResolver;
-use super::steps::{Made, Steps, asks_plugin};
+use super::steps::{Steps, asks_plugin};
 use super::upstream_tls::{UpstreamTls, may_go_elsewhere};
-use super::{Api, ApiTable, event_handlers};
+use super::{Api, ApiTable, event_handlers, uptime_tests};
 use crate::bundle::{self, Bundles, Found, InUse};
 use crate::cache::Responses;
 use crate::certificates::{Certificates, Material, Sources};
@@ -28,9 +28,11 @@ use crate::policy::{self, Policies};
 use crate::router::Router;
 use crate::session::Sessions;
 use crate::session::lifetime::Lifetime;
+use crate::tally::Tallies;
 use crate::tls::server::Termination;
 use crate::traffic::Loop;
 use crate::upstream::target::{Target, TargetError};
+use crate::uptime::Uptime;
 
 /// Loads tables of APIs.
 pub struct Loader {
@@ -52,6 +54,10 @@ pub struct Loader {
     pub certificates: Arc<Certificates>,
     /// TLS with clients, whose certificates are read with the definitions.
     pub termination: Option<Arc<Termination>>,
+    /// What became of requests, where that is counted.
+    pub tallies: Arc<Tallies>,
+    /// The tests of upstreams, which outlive one load.
+    pub uptime: Arc<Uptime>,
     /// The key sets of tokens, which outlive one load.
     pub jwks: Arc<Jwks>,
 }
@@ -239,13 +245,9 @@ impl Loader {
             bundle: used,
             resolver,
             reports: Vec::new(),
+            asked: Vec::new(),
         };
-        let Made {
-            request_chain,
-            response_steps,
-            response_hooks,
-            hooks,
-        } = steps.make(refused.clone())?;
+        let made = steps.make(refused.clone())?;
         let spec = Arc::new(spec(definition));
         let (events, event_handlers) =
             event_handlers::make(definition, used, &spec, &self.events, resolver);
@@ -257,17 +259,21 @@ impl Loader {
             strip_listen_path: definition.proxy.strip_listen_path,
             preserve_host_header: definition.proxy.preserve_host_header,
             target: Arc::new(target),
-            request_chain,
-            response_steps,
-            response_hooks,
+            request_chain: made.request_chain,
+            response_steps: made.response_steps,
+            response_hooks: made.response_hooks,
             spec,
-            hooks,
+            hooks: made.hooks,
             events,
             event_handlers,
             bundle,
             policies: Arc::clone(policies),
             lifetime: lifetime(&self.config, definition),
             text: Arc::clone(&read.text),
+            keeps_quotas: definition.dont_set_quota_on_create,
+            tally: self.tallies.of(&definition.api_id),
+            inquiry: made.inquiry,
+            uptime_tests: uptime_tests::make(definition, &tls)?,
             tls,
             certificates,
             wants_certificates: definition.wants_certificates(),

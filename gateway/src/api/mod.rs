@@ -3,11 +3,13 @@
 mod authentication;
 pub mod drivers;
 mod event_handlers;
+mod inquiry;
 pub mod loader;
 mod plugins;
 pub mod reload;
 mod steps;
 mod upstream_tls;
+mod uptime_tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +24,10 @@ use crate::events::{ApiEvents, HandlerReport};
 use crate::policy::Policies;
 use crate::router::Router;
 use crate::session::lifetime::Lifetime;
+use crate::tally::Tally;
 use crate::upstream::target::Target;
+use crate::uptime::Probe;
+pub use inquiry::Inquiry;
 pub use upstream_tls::UpstreamTls;
 
 /// One loaded API.
@@ -67,6 +72,14 @@ pub struct Api {
     pub tls: UpstreamTls,
     /// What clients are shown on its behalf.
     pub certificates: Vec<Arc<Material>>,
+    /// Quotas go on when a key is made or changed.
+    pub keeps_quotas: bool,
+    /// What became of its requests, where that is counted.
+    pub tally: Option<Arc<Tally>>,
+    /// How callers ask how their limits stand, where it has callers.
+    pub inquiry: Option<Inquiry>,
+    /// Tests of its upstreams.
+    pub uptime_tests: Vec<Arc<Probe>>,
     /// Clients are asked for certificates because of it.
     pub wants_certificates: bool,
     /// Why it refuses all requests, if it does.
@@ -111,6 +124,10 @@ impl Api {
             text: "{}".into(),
             tls: UpstreamTls::default(),
             certificates: Vec::new(),
+            keeps_quotas: false,
+            tally: None,
+            inquiry: None,
+            uptime_tests: Vec::new(),
             wants_certificates: false,
             refused: None,
         }

@@ -40,6 +40,7 @@ impl Reloader {
                 ..ApiTable::empty(strict)
             }
         });
+        loader.uptime.follow(table.apis.values());
         Self {
             loader: Arc::new(loader),
             table: Arc::new(ArcSwap::from_pointee(table)),
@@ -87,6 +88,8 @@ impl Reloader {
         match outcome {
             Ok(table) => {
                 let apis = table.apis.len();
+                self.loader.uptime.follow(table.apis.values());
+                self.loader.tallies.tidy();
                 self.table.store(Arc::new(table));
                 info!(apis, took = ?began.elapsed(), "Reloaded.");
                 Ok(())

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use coprocess_core::HookType;
 use tracing::warn;
 
-use super::HookReport;
 use super::loader::Loader;
 use super::plugins::HookResolver;
+use super::{HookReport, Inquiry};
 use crate::bundle::Bundle;
 use crate::certificates::Sources;
 use crate::chain::{Chain, ResponseStep};
@@ -16,7 +16,7 @@ use crate::definition::{ApiDefinition, HookEntry, auth};
 use crate::limits::window::Rate;
 use crate::middleware::{
     AccessRights, Balance, Bodies, Breakers, Cors, HandOver, Headers, IpLists, KeyLimits, Methods,
-    Organisation, PlainResponses, Refuse, ResponseCache, Rewrite, Schemas, SessionState,
+    Organisation, PathRates, PlainResponses, Refuse, ResponseCache, Rewrite, Schemas, SessionState,
     SizeLimits, StripAuth, TimeLimits, UnlessIgnored, Version, WholeApi, ignores_paths,
 };
 use crate::traffic::addresses::Addresses;
@@ -31,11 +31,14 @@ pub(super) struct Steps<'a, 'b> {
     pub(super) bundle: Option<&'a Bundle>,
     pub(super) resolver: &'a mut HookResolver<'b>,
     pub(super) reports: Vec<HookReport>,
+    /// The numbers of the steps that a caller passes who asks how its limits stand.
+    pub(super) asked: Vec<usize>,
 }
 
 /// What became of them.
 pub(super) struct Made {
     pub(super) request_chain: Chain,
+    pub(super) inquiry: Option<Inquiry>,
     pub(super) response_steps: Vec<Box<dyn ResponseStep>>,
     pub(super) response_hooks: Vec<HookStep>,
     pub(super) hooks: Vec<HookReport>,
@@ -53,6 +56,7 @@ impl Steps<'_, '_> {
             request_chain.push(twin);
         }
         Ok(Made {
+            inquiry: self.inquiry()?,
             request_chain,
             response_steps: self.response_steps()?,
             response_hooks,
@@ -68,6 +72,7 @@ impl Steps<'_, '_> {
         let mut chain = Chain::default();
         if let Some(reason) = refused {
             chain.push(Refuse { reason });
+            self.asked.push(0);
         }
         self.push_version_and_cors(&mut chain)?;
         self.push_hooks(&mut chain, &middleware.pre, HookType::Pre);
@@ -76,6 +81,7 @@ impl Steps<'_, '_> {
             let first = chain.len();
             self.push_authentication(&mut chain)?;
             self.let_ignored_paths_pass(&mut chain, first);
+            self.asked.extend(first..chain.len());
             self.push_hooks(&mut chain, &middleware.post_key_auth, HookType::PostKeyAuth);
             let first = chain.len();
             self.push_session_checks(&mut chain)?;
@@ -128,7 +134,9 @@ impl Steps<'_, '_> {
 
     /// Version, lists of paths, CORS.
     fn push_version_and_cors(&mut self, chain: &mut Chain) -> Result<(), String> {
+        let first = chain.len();
         chain.push_some(Version::new(self.definition, self.meaning())?);
+        self.asked.extend(first..chain.len());
         if self.definition.cors.enable {
             let api = &self.definition.api_id;
             let step = Cors::new(&self.definition.cors);
@@ -146,9 +154,11 @@ impl Steps<'_, '_> {
     fn push_guards(&mut self, chain: &mut Chain) -> Result<(), String> {
         let proxies = &self.loader.config.http_server_options.trusted_proxies;
         let proxies = Arc::new(Addresses::parse(proxies)?);
+        let first = chain.len();
         chain.push_some(IpLists::new(self.definition, &proxies)?);
         self.push_client_certificate(chain)?;
         chain.push_some(self.organisation());
+        self.asked.extend(first..chain.len());
         chain.push_some(SizeLimits::new(self.definition, self.meaning())?);
         Ok(())
     }
@@ -168,32 +178,60 @@ impl Steps<'_, '_> {
     fn push_session_checks(&mut self, chain: &mut Chain) -> Result<(), String> {
         self.push_strip_auth(chain)?;
         chain.push(SessionState);
+        chain.push(self.access_rights(true));
+        Ok(())
+    }
+
+    fn access_rights(&self, paths_count: bool) -> AccessRights {
         let versions = &self.definition.version_data;
         let names = versions.used().into_iter();
-        chain.push(AccessRights {
+        AccessRights {
             versions: match versions.is_versioned() {
                 true => names.map(|(name, _)| name.to_owned()).collect(),
                 false => Vec::new(),
             },
-        });
-        Ok(())
+            paths_count,
+        }
+    }
+
+    /// How callers ask how their limits stand; keyless APIs have none.
+    fn inquiry(&mut self) -> Result<Option<Inquiry>, String> {
+        if self.definition.use_keyless {
+            return Ok(None);
+        }
+        let mut last = Chain::default();
+        last.push(SessionState);
+        last.push(self.access_rights(false));
+        Ok(Some(Inquiry {
+            first: std::mem::take(&mut self.asked),
+            last,
+            limits: self.key_limits()?,
+        }))
     }
 
     /// Rate and quota of the key and the rate of the whole API, which are counted together.
     /// Requests for paths that are not authenticated have the last one only.
     fn push_limits(&mut self, chain: &mut Chain) -> Result<(), String> {
         let definition = self.definition;
-        let limits = self.limits()?;
         if !definition.use_keyless {
-            chain.push(KeyLimits {
-                has_rates: !definition.disable_rate_limit,
-                has_quotas: !definition.disable_quota,
-                ..limits
-            });
-        } else if limits.api.is_some() {
+            chain.push(self.key_limits()?);
+            return Ok(());
+        }
+        let limits = self.limits()?;
+        if limits.api.is_some() || limits.paths.is_some() {
             chain.push(limits);
         }
         Ok(())
+    }
+
+    /// The limits of keys, and that of the API.
+    fn key_limits(&self) -> Result<KeyLimits, String> {
+        let definition = self.definition;
+        Ok(KeyLimits {
+            has_rates: !definition.disable_rate_limit,
+            has_quotas: !definition.disable_quota,
+            ..self.limits()?
+        })
     }
 
     /// The limit of the API, without those of keys.
@@ -215,6 +253,8 @@ impl Steps<'_, '_> {
                 name: format!("{}-{}", definition.org_id, definition.api_id),
                 rate,
             }),
+            paths: PathRates::new(definition, self.meaning())?,
+            meaning: self.meaning(),
             is_shown: !hooks.post.is_empty() || !hooks.response.is_empty(),
         })
     }
@@ -257,7 +297,7 @@ impl Steps<'_, '_> {
             let wrong = |wrong| format!("API `{api}`: proxy.target_url: {wrong}");
             chain.push(step.map_err(wrong)?);
         } else {
-            chain.push_some(Balance::new(definition)?);
+            chain.push_some(Balance::new(definition, &self.loader.uptime)?);
         }
         Ok(())
     }

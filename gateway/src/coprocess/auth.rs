@@ -298,7 +298,7 @@ pub(crate) async fn elsewhere<T: Send + 'static>(
 /// Applies the policies that the plugin has given its session. Without them it must not be
 /// used.
 fn apply_policies(session: &mut Session, exchange: &Exchange) -> Result<(), ProxyError> {
-    if policy::ids(session).is_empty() {
+    if !policy::has_some(session) {
         return Ok(());
     }
     let api = &*exchange.api;

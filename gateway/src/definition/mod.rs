@@ -12,6 +12,7 @@ pub mod session;
 mod traffic;
 pub mod unenforced;
 mod upstream;
+mod uptime;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use serde_json::{Map, Value};
 use crate::config::EventHandlers;
 pub use traffic::{CacheOptions, Cors, ResponseProcessor};
 pub use upstream::Transport;
+pub use uptime::{Command, UptimeTest, UptimeTests};
 pub use versions::{
     BodyTransform, CachedPath, CircuitBreaker, HeaderTransform, Match, MethodAction, PathEntry,
     TemplateData, Trigger, TriggerOptions, UrlRewrite, ValidateJson, Version, VersionData,
@@ -86,6 +88,8 @@ pub struct ApiDefinition {
     pub blacklisted_ips: Vec<String>,
     /// From where to where.
     pub proxy: Proxy,
+    /// Tests of upstreams.
+    pub uptime_tests: UptimeTests,
     /// The hooks.
     pub custom_middleware: CustomMiddleware,
     /// The bundle that brings code and hooks.
@@ -108,6 +112,10 @@ pub struct ApiDefinition {
     pub disable_rate_limit: bool,
     /// Do not hold keys to their quotas.
     pub disable_quota: bool,
+    /// Keys that are made or changed by the admin API keep what they have used of their
+    /// quotas.
+    #[serde(alias = "dont_set_quotas_on_create")]
+    pub dont_set_quota_on_create: bool,
     /// Handlers of the API's events.
     pub event_handlers: EventHandlers,
     /// Settings for plugins.
@@ -194,6 +202,8 @@ pub struct Proxy {
     pub enable_load_balancing: bool,
     /// Several upstreams.
     pub target_list: Vec<String>,
+    /// Leave upstreams out that an uptime test says are down.
+    pub check_host_against_uptime_tests: bool,
     /// Take the listen path off before forwarding.
     pub strip_listen_path: bool,
     /// Send the client's `Host` to the upstream.

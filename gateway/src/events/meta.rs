@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use coprocess_core::canonical_name;
 use http::header;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
 
 use crate::exchange::Exchange;
 use crate::upstream::body::RequestBody;
@@ -20,7 +21,7 @@ pub struct Meta {
     /// HTTP/1.1 as it would be on the wire; empty for system events.
     request: Vec<u8>,
     /// More keys, in the order in which they are written.
-    fields: Vec<(&'static str, String)>,
+    fields: Vec<(&'static str, Value)>,
 }
 
 impl Meta {
@@ -48,7 +49,14 @@ impl Meta {
     /// The same with one more field.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: &str) -> Self {
-        self.fields.push((key, value.to_owned()));
+        self.fields.push((key, value.into()));
+        self
+    }
+
+    /// The same with one more field that is not a text.
+    #[must_use]
+    pub fn with_value(mut self, key: &'static str, value: Value) -> Self {
+        self.fields.push((key, value));
         self
     }
 
@@ -64,18 +72,18 @@ impl Meta {
         &self.message
     }
 
-    /// The value of a field.
+    /// The value of a field that is a text.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(name, _)| *name == key);
-        found.map(|(_, value)| value.as_str())
+        found.and_then(|(_, value)| value.as_str())
     }
 
     /// All keys with their values.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'static str, String)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let fields = self.fields.iter();
         [
-            ("Message", self.message.clone()),
-            ("OriginatingRequest", STANDARD.encode(&self.request)),
+            ("Message", self.message.as_str().into()),
+            ("OriginatingRequest", STANDARD.encode(&self.request).into()),
         ]
         .into_iter()
         .chain(fields.map(|(key, value)| (*key, value.clone())))
@@ -83,7 +91,11 @@ impl Meta {
 
     /// About as many bytes as it takes.
     pub(super) fn size(&self) -> usize {
-        let fields: usize = self.fields.iter().map(|(_, value)| value.len()).sum();
+        let size = |value: &Value| match value {
+            Value::String(text) => text.len(),
+            value => value.to_string().len(),
+        };
+        let fields: usize = self.fields.iter().map(|(_, value)| size(value)).sum();
         self.message.len() + self.request.len() + fields
     }
 }

@@ -63,8 +63,12 @@ pub mod names {
     pub const BREAKER_TRIPPED: &str = "BreakerTripped";
     /// A circuit breaker has closed.
     pub const BREAKER_RESET: &str = "BreakerReset";
+    /// An upstream has failed its uptime test too often.
+    pub const HOST_DOWN: &str = "HostDown";
+    /// An upstream passes its uptime test again.
+    pub const HOST_UP: &str = "HostUp";
     /// All that an API fires; what plugins fire are system events.
-    pub(super) const OF_APIS: [&str; 10] = [
+    pub(super) const OF_APIS: [&str; 12] = [
         AUTH_FAILURE,
         KEY_EXPIRED,
         HOOK_FAILURE,
@@ -75,6 +79,8 @@ pub mod names {
         VERSION_FAILURE,
         BREAKER_TRIPPED,
         BREAKER_RESET,
+        HOST_DOWN,
+        HOST_UP,
     ];
 }
 

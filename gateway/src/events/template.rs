@@ -73,6 +73,16 @@ impl Template {
     }
 }
 
+/// A host as events about hosts tell it, to try a template with.
+fn host_info() -> serde_json::Value {
+    serde_json::json!({
+        "CheckURL": "", "Protocol": "", "Timeout": 0, "EnableProxyProtocol": false,
+        "Commands": [], "Method": "", "Headers": {}, "Body": "",
+        "MetaData": {"target_url": "", "api_id": "", "host_name": ""},
+        "ResponseCode": 0, "Latency": 0, "IsTCPError": false,
+    })
+}
+
 fn default_body(message: &Message) -> Bytes {
     let field = |key| message.meta.get(key).unwrap_or_default();
     let body = DefaultBody {
@@ -102,7 +112,7 @@ impl FileTemplate {
         // What only shows when it runs is better known now.
         template.render(&Message {
             name: "Event".to_owned(),
-            meta: Meta::new("message"),
+            meta: Meta::new("message").with_value("HostInfo", host_info()),
             time: SystemTime::now(),
         })?;
         Ok(template)
@@ -114,7 +124,7 @@ impl FileTemplate {
             .map(|key| (key.to_owned(), value("")))
             .into();
         let entries = message.meta.entries();
-        meta.extend(entries.map(|(key, text)| (key.to_owned(), value(&text))));
+        meta.extend(entries.map(|(key, found)| (key.to_owned(), self.shown(&found))));
         let fields = HashMap::from([
             ("Type".to_owned(), value(&message.name)),
             ("Meta".to_owned(), Value::Map(meta)),
@@ -126,6 +136,28 @@ impl FileTemplate {
                 .render(&context)
                 .map_err(|error| error.to_string())
         })
+    }
+
+    /// A value as templates see it.
+    fn shown(&self, value: &serde_json::Value) -> Value {
+        use serde_json::Value as Json;
+        match value {
+            Json::Null => Value::Nil,
+            Json::Bool(is_so) => Value::Bool(*is_so),
+            Json::Number(number) => match number.as_i64() {
+                Some(number) => number.into(),
+                None => number.as_f64().unwrap_or_default().into(),
+            },
+            Json::String(text) => Value::String(self.escaped(text)),
+            Json::Array(list) => Value::Array(list.iter().map(|one| self.shown(one)).collect()),
+            Json::Object(map) => {
+                let map = map.iter();
+                Value::Map(
+                    map.map(|(key, one)| (key.clone(), self.shown(one)))
+                        .collect(),
+                )
+            }
+        }
     }
 
     /// The text as it can stand between the quotes of a JSON text.

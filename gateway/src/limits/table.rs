@@ -186,6 +186,14 @@ impl Table {
         }
     }
 
+    /// How a quota stands, where it is counted here.
+    pub fn quota(&self, count: &Count<'_>, now: u64) -> Option<Kept> {
+        let id = self.id(count);
+        let state = self.shard(id);
+        let quota = state.entries[*state.index.get(&id)?].quota.as_ref()?;
+        (!quota.is_over(now)).then(|| quota.kept(now))
+    }
+
     /// What is to be written down, and is taken for written from now on.
     pub fn take_unwritten(&self, now: u64) -> Vec<Unwritten> {
         let mut unwritten = Vec::new();

@@ -5,6 +5,7 @@ use coprocess_core::AccessDefinition;
 use serde_json::json;
 
 use super::*;
+use crate::session::record::Record;
 use crate::storage::MemoryStore;
 
 const NAMES: KeyNames = KeyNames {

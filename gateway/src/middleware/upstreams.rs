@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use http::Uri;
+use tracing::warn;
 
 use crate::chain::{Flow, Middleware, Step};
 use crate::definition::ApiDefinition;
@@ -13,6 +14,7 @@ use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use crate::traffic::Loop;
 use crate::upstream::target::Target;
+use crate::uptime::{Host, Uptime};
 
 /// How long an upstream that failed is passed over.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -31,6 +33,8 @@ struct Candidate {
     target: Arc<Target>,
     /// Milliseconds after the beginning until which it is passed over.
     away_until: AtomicU64,
+    /// What its uptime tests say, where they count.
+    host: Option<Arc<Host>>,
 }
 
 /// The upstream that was chosen.
@@ -41,8 +45,16 @@ pub struct Chosen {
 
 impl Balance {
     /// The step, if the definition has several upstreams.
-    pub fn new(api: &ApiDefinition) -> Result<Option<Self>, String> {
+    pub fn new(api: &ApiDefinition, uptime: &Uptime) -> Result<Option<Self>, String> {
+        let is_tested = api.proxy.check_host_against_uptime_tests;
         if !api.proxy.enable_load_balancing {
+            if is_tested {
+                warn!(
+                    api = api.api_id,
+                    "proxy.check_host_against_uptime_tests has no effect without \
+                     enable_load_balancing."
+                );
+            }
             return Ok(None);
         }
         let wrong = |what: String| format!("API `{}`: proxy.target_list{what}", api.api_id);
@@ -54,6 +66,7 @@ impl Balance {
             let target =
                 Target::parse(url).map_err(|error| wrong(format!("[{place}]: {error}")))?;
             Ok(Candidate {
+                host: is_tested.then(|| uptime.host(&api.api_id, &target.authority)),
                 target: Arc::new(target),
                 away_until: AtomicU64::new(0),
             })
@@ -70,7 +83,9 @@ impl Middleware for Balance {
     fn process<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let notes = exchange.notes();
         if notes.target.is_none() && notes.loop_to.is_none() {
-            let chosen = self.0.choose();
+            let Some(chosen) = self.0.choose() else {
+                return Step::Done(Err(ProxyError::HostsDown));
+            };
             notes.target = Some(Arc::clone(&self.0.upstreams[chosen].target));
             notes.chosen = Some(Chosen {
                 balancer: Arc::clone(&self.0),
@@ -82,14 +97,21 @@ impl Middleware for Balance {
 }
 
 impl Balancer {
-    /// The next one that has not failed lately, or simply the next.
-    fn choose(&self) -> usize {
+    /// The next one that has not failed lately, or simply the next: of those that are not
+    /// down by their uptime tests.
+    fn choose(&self) -> Option<usize> {
         let now = self.now();
         let first = self.next.fetch_add(1, Relaxed);
         let count = self.upstreams.len();
-        let mut places = (first..first + count).map(|place| place % count);
+        let is_up = |&place: &usize| {
+            let host = self.upstreams[place].host.as_ref();
+            host.is_none_or(|host| !host.is_down())
+        };
+        let places = (0..count).map(|step| first.wrapping_add(step) % count);
+        let mut places = places.filter(is_up);
         let is_there = |&place: &usize| self.upstreams[place].away_until.load(Relaxed) <= now;
-        places.find(is_there).unwrap_or(first % count)
+        let next = places.clone().next();
+        places.find(is_there).or(next)
     }
 
     fn now(&self) -> u64 {

@@ -5,6 +5,7 @@
 //! it.
 
 mod apply;
+mod inline;
 mod load;
 
 use std::collections::BTreeMap;
@@ -57,6 +58,9 @@ pub enum PolicyError {
     /// Several are of different kinds.
     #[error("cannot apply multiple policies when some have per_api set and some are partitioned")]
     MixedKinds,
+    /// One that the session brings itself is none.
+    #[error("policy in the session's metadata: {0}")]
+    Inline(String),
     /// Of several none is left, or they leave no API.
     #[error("key has no valid policies to be applied")]
     NoneValid,
@@ -81,6 +85,11 @@ pub fn ids(session: &Session) -> &[String] {
     } else {
         &session.apply_policies
     }
+}
+
+/// Whether a session has policies: such that it names, or brings itself.
+pub fn has_some(session: &Session) -> bool {
+    !ids(session).is_empty() || inline::may_be_there(session)
 }
 
 // === impl Policies ===
@@ -113,7 +122,7 @@ impl Policies {
     /// A stored session as it is used on an API of this organisation: with its policies, if
     /// it names some.
     pub fn of_stored(&self, kept: &Kept, org_id: &str) -> Result<Arc<Session>, PolicyError> {
-        if ids(&kept.session).is_empty() {
+        if !has_some(&kept.session) {
             return Ok(Arc::clone(&kept.session));
         }
         let remembered = kept.applied.0.load();

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, Cache};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -194,8 +194,14 @@ impl Worker {
     async fn process(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
         loop {
             let api = Arc::clone(&exchange.api);
+            if let Some(inquiry) = &api.inquiry
+                && inquiry.is_asked(exchange)
+            {
+                let answered = Box::pin(inquiry.answer(exchange)).await;
+                return answered.inspect_err(|error| refused(error, exchange));
+            }
             let outcome = api.request_chain.run(exchange).await;
-            let flow = outcome.inspect_err(|error| tell_refusal(error, exchange))?;
+            let flow = outcome.inspect_err(|error| refused(error, exchange))?;
             if let Flow::Respond(response) = flow {
                 return Ok(response);
             }
@@ -221,7 +227,11 @@ impl Worker {
     }
 
     async fn forward(&self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, ProxyError> {
+        let began = exchange.api.tally.as_ref().map(|_| Instant::now());
         let outcome = self.upstream.forward(exchange).await;
+        if let (Some(tally), Some(began), Ok(_)) = (&exchange.api.tally, began, &outcome) {
+            tally.note_answer(began.elapsed());
+        }
         if let Err(error) = &outcome {
             let api = &*exchange.api;
             warn!(api = api.id, upstream = &*api.target.authority, %error, "Request failed.");
@@ -244,6 +254,14 @@ impl Worker {
             .map_err(|error| ProxyError::Internal(error.to_string()))?
             .unwrap_or_else(|never| match never {});
         Ok(response.map(ResponseBody::Control))
+    }
+}
+
+/// Tells and counts a refusal.
+fn refused(error: &ProxyError, exchange: &Exchange) {
+    tell_refusal(error, exchange);
+    if let Some(tally) = &exchange.api.tally {
+        tally.note_refusal(error);
     }
 }
 

@@ -62,6 +62,8 @@ impl Record {
         let map = &self.0;
         let mut session = Session::default();
         read_plain(map, &mut session)?;
+        session.throttle_interval = get(map, "throttle_interval")?;
+        session.throttle_retry_limit = get(map, "throttle_retry_limit")?;
         session.enable_detailed_recording =
             session.enable_detailed_recording || get(map, "enable_detail_recording")?;
         session.enable_http_signature_validation = get(map, "enable_http_signature_validation")?;

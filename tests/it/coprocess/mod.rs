@@ -299,6 +299,7 @@ macro_rules! scenarios {
         ]);
         scenarios!($driver, traffic: [
             steps_run_in_their_order,
+            limits_are_asked_for_past_all_hooks_but_the_one_that_authenticates,
             ignored_paths_run_the_other_hooks,
             answers_that_are_ready_run_no_hook,
             options_may_pass_every_hook,

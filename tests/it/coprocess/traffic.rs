@@ -263,3 +263,19 @@ pub(crate) fn a_hook_may_hand_over_to_another_api(driver: Driver) {
         assert_eq!(upstream.take_one().target, "/y?z=1", "{kind}");
     }
 }
+
+pub(crate) fn limits_are_asked_for_past_all_hooks_but_the_one_that_authenticates(driver: Driver) {
+    let setup = start(driver, "traffic", hooked);
+    let ask = |header: &str| {
+        let request = Request::get("/api/tyk/rate-limits/").header("X-Caller", "one");
+        setup.gateway.send(&request.header(header, "1"))
+    };
+    for hook in ["Pre", "Later", "Post"] {
+        let told = ask(&format!("X-Stop-{hook}"));
+        assert_eq!(told.status, 200, "{hook}: {told:?}");
+        let text = r#"{"quota":{"quota_max":0,"quota_remaining":0,"quota_renews":0},"rate_limit":{"requests":0,"per_unit":0}}"#;
+        assert_eq!(told.text(), text);
+    }
+    assert_eq!(ask("X-Stop-Auth").status, 452);
+    assert!(setup.upstream.take().is_empty());
+}

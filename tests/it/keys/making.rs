@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use test_harness::{Gateway, Upstream};
 
-use super::{admin, create, keyed, refused, stored};
+use super::{admin, create, keyed, refused, stored, with_key};
 use crate::gateway;
 
 fn start() -> Gateway {
@@ -246,4 +246,33 @@ fn an_acknowledged_key_survives_the_end_of_the_process() {
     let key = create(&gateway, &session);
     let gateway = gateway.restart();
     assert_eq!(stored(&gateway, &key)["org_id"], "org");
+}
+
+#[test]
+fn quotas_go_on_where_an_api_wants_them_to() {
+    let upstream = Upstream::echo();
+    for (name, left) in [
+        ("dont_set_quota_on_create", "0"),
+        ("dont_set_quotas_on_create", "0"),
+        ("do_not_track", "1"),
+    ] {
+        let gateway = gateway()
+            .api(keyed("api", &upstream).set(&format!("/{name}"), true))
+            .start();
+        let session = json!({
+            "org_id": "org", "access_rights": {"api": {}}, "quota_max": 2,
+            "quota_renewal_rate": 3600,
+        });
+        let session = session.to_string();
+        let created = admin(&gateway, "POST", "/tyk/keys/named", &session);
+        assert_eq!(created.status, 200, "{created:?}");
+        let key = created.json()["key"].as_str().unwrap().to_owned();
+        let ask = || gateway.send(&with_key("/api/", &key));
+        assert_eq!(ask().header("X-RateLimit-Remaining"), Some("1"));
+        for path in [format!("/tyk/keys/{key}"), "/tyk/keys/named".to_owned()] {
+            let changed = admin(&gateway, "PUT", &path, &session);
+            assert!(matches!(changed.status, 200 | 404), "{changed:?}");
+        }
+        assert_eq!(ask().header("X-RateLimit-Remaining"), Some(left), "{name}");
+    }
 }

@@ -5,6 +5,8 @@ mod document;
 mod group;
 mod making;
 mod policies;
+mod rates;
+mod standing;
 mod tokens;
 
 use serde_json::Value;

@@ -308,3 +308,38 @@ fn a_policy_lets_new_keys_end_and_belongs_to_one_organisation() {
                    to key, skipping";
     refused(&refusal, 500, message, "");
 }
+
+#[test]
+fn policies_in_the_metadata_take_the_place_of_those_that_are_named() {
+    let upstream = Upstream::echo();
+    let gateway = with_folder(&upstream).start();
+    put(&gateway, &gold());
+    let key = |policies: Value| {
+        let mut session = session();
+        session["access_rights"] = json!({"api": {}, "other": {}});
+        session["meta_data"] = json!({"policies": policies});
+        let made = admin(&gateway, "POST", "/tyk/keys/create", &session.to_string());
+        (made.status == 200).then(|| made.json()["key"].as_str().unwrap().to_owned())
+    };
+    let own = json!({"org_id": "org", "quota_max": 1, "access_rights": {"other": {}}});
+    let made = key(json!([own])).unwrap();
+    let other = gateway.send(&with_key("/other/", &made));
+    assert_eq!(other.header("X-RateLimit-Limit"), Some("1"), "{other:?}");
+    assert_eq!(gateway.send(&with_key("/api/", &made)).status, 403);
+    assert!(stored(&gateway, &made)["meta_data"]["policies"].is_array());
+    // What is no list of policies is metadata like any other.
+    for text in [json!("[1]"), json!([]), json!("gold")] {
+        let made = key(text.clone()).unwrap();
+        let api = gateway.send(&with_key("/api/", &made));
+        assert_eq!(
+            api.header("X-RateLimit-Limit"),
+            Some("3"),
+            "{text}: {api:?}"
+        );
+    }
+    // And what is one and cannot be used is not passed over.
+    let foreign = json!([{"org_id": "elsewhere", "access_rights": {"api": {}}}]);
+    let made = key(foreign).unwrap();
+    assert_eq!(gateway.send(&with_key("/api/", &made)).status, 403);
+    assert_eq!(key(json!([{"rate": "fast"}])), None);
+}

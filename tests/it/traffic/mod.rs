@@ -4,6 +4,7 @@ mod bodies;
 mod cache;
 mod callers;
 mod transforms;
+mod uptime;
 mod versions;
 
 use serde_json::{Value, json};

@@ -103,7 +103,7 @@ impl Draft {
             }
             self.record.add_metadata(&policy.definition.meta_data);
         }
-        if policy::ids(&self.session).is_empty() {
+        if !policy::has_some(&self.session) {
             for (api_id, right) in &mut self.session.access_rights {
                 if right.limit.is_some() && right.allowance_scope.is_empty() {
                     right.allowance_scope.clone_from(api_id);
@@ -150,6 +150,12 @@ impl Draft {
                 limit.quota_remaining = before.quota_remaining;
             }
         }
+    }
+
+    /// Whether one of its APIs wants quotas to go on when a key is made or changed.
+    pub(super) fn keeps_quota(&self, table: &ApiTable) -> bool {
+        let mut apis = self.session.access_rights.keys();
+        apis.any(|id| table.apis.get(id).is_some_and(|api| api.keeps_quotas))
     }
 
     /// Sets when it was made and changed.

@@ -58,14 +58,17 @@ pub(super) async fn create(State(control): State<Control>, body: Body) -> Outcom
         return Err(error(StatusCode::BAD_REQUEST, NO_RIGHTS));
     }
     draft.end_by_policy(&table);
-    draft.reset_quota();
+    let goes_on = draft.keeps_quota(&table);
+    if !goes_on {
+        draft.reset_quota();
+    }
     draft.add_hmac_secret();
     draft.date(None);
     let hashing = draft.hash_password(None).await;
     hashing.map_err(|why| cannot(&why))?;
     let name = keys.of_id(&id);
     let stored = Stored::of(draft, &table, &control);
-    stored.put_anew(&control, &name, Some(&id)).await?;
+    stored.put_and(goes_on, &control, &name, Some(&id)).await?;
     let events = &control.events;
     events.fire_of_key(names::TOKEN_CREATED, "Key generated.", &org_id, &id);
     let hash = keys.hashed.then(|| hash_of(&name));
@@ -102,7 +105,10 @@ pub(super) async fn add(
     if before.map_err(|failure| failed(&failure))?.is_none() {
         draft.end_by_policy(&table);
     }
-    draft.reset_quota();
+    let goes_on = draft.keeps_quota(&table);
+    if !goes_on {
+        draft.reset_quota();
+    }
     draft.date(None);
     let hashing = draft.hash_password(None).await;
     hashing.map_err(|why| insecure(&why))?;
@@ -110,7 +116,7 @@ pub(super) async fn add(
     let is_basic = draft.session.basic_auth_data.is_some();
     let stored = Stored::of(draft, &table, &control);
     let id = found.id.as_deref();
-    stored.put_anew(&control, &found.name, id).await?;
+    stored.put_and(goes_on, &control, &found.name, id).await?;
     let shown = found.shown(&given);
     let events = &control.events;
     events.fire_of_key(names::TOKEN_CREATED, "Key modified.", &org_id, shown);
@@ -139,7 +145,7 @@ pub(super) async fn update(
         .map_err(|mistake| failed(&mistake.into()))?;
     prepare(&control, &mut draft, &table)?;
     draft.date(original.get("date_created"));
-    let goes_on = which.suppress_reset == "1";
+    let goes_on = which.suppress_reset == "1" || draft.keeps_quota(&table);
     if goes_on {
         draft.keep_quota(&before);
     } else {
@@ -154,11 +160,7 @@ pub(super) async fn update(
         changed.record.set_fingerprint(owner);
     }
     let id = found.id.as_deref();
-    if goes_on {
-        changed.put(&control, &found.name, id).await?;
-    } else {
-        changed.put_anew(&control, &found.name, id).await?;
-    }
+    changed.put_and(goes_on, &control, &found.name, id).await?;
     let shown = found.shown(&given);
     let events = &control.events;
     events.fire_of_key(names::TOKEN_UPDATED, "Key modified.", &org_id, shown);
@@ -279,14 +281,18 @@ impl Stored {
         put.map_err(|failure| failed(&failure))
     }
 
-    /// The same, and its quotas begin anew.
-    async fn put_anew(
+    /// The same, and its quotas go on or begin anew.
+    async fn put_and(
         &self,
+        goes_on: bool,
         control: &Control,
         name: &str,
         id: Option<&str>,
     ) -> Result<(), Refusal> {
         self.put(control, name, id).await?;
+        if goes_on {
+            return Ok(());
+        }
         let reset = control.limits.reset(name, Some(&self.record)).await;
         reset.map_err(|failure| failed(&failure.into()))
     }
