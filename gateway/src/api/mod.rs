@@ -5,6 +5,7 @@ pub mod drivers;
 mod event_handlers;
 pub mod loader;
 mod plugins;
+mod reading;
 pub mod reload;
 mod steps;
 mod upstream_tls;
@@ -22,6 +23,7 @@ use crate::policy::Policies;
 use crate::router::Router;
 use crate::session::lifetime::Lifetime;
 use crate::upstream::target::Target;
+pub use reading::definition_files;
 pub use upstream_tls::UpstreamTls;
 
 /// One loaded API.
