@@ -17,6 +17,7 @@ pub mod api;
 pub mod bundle;
 pub mod cache;
 pub mod chain;
+mod check;
 pub mod config;
 pub mod coprocess;
 pub mod definition;

@@ -13,7 +13,7 @@ use super::plugins::HookResolver;
 use super::reading::{Read, definition_files, read, read_text};
 use super::steps::{Made, Steps, asks_plugin};
 use super::upstream_tls::{UpstreamTls, may_go_elsewhere};
-use super::{Api, ApiTable, event_handlers};
+use super::{Api, ApiTable, DefinitionReport, event_handlers};
 use crate::bundle::{self, Bundles, Found, InUse};
 use crate::cache::Responses;
 use crate::config::{Config, EventHandlers};
@@ -87,16 +87,17 @@ impl Loader {
         let read: Vec<_> = files.iter().map(|file| (file, read(file))).collect();
         let found = self.get_bundles(&read);
         for (file, read) in read {
-            match read.and_then(|read| self.build(read, &found, &policies, &mut resolver, &roots)) {
-                Ok(api) => {
-                    if let Err(problem) = add(&mut table, api) {
-                        table
-                            .problems
-                            .push(format!("{}: {problem}", file.display()));
-                    }
-                }
-                Err(problem) => table.problems.push(problem),
+            let mut report = DefinitionReport::new(file, read.as_ref().ok(), &policies);
+            let added = read
+                .and_then(|read| self.build(read, &found, &policies, &mut resolver, &roots))
+                .and_then(|api| {
+                    add(&mut table, api).map_err(|problem| format!("{}: {problem}", file.display()))
+                });
+            if let Err(problem) = added {
+                report.problem = Some(problem.clone());
+                table.problems.push(problem);
             }
+            table.definitions.push(report);
         }
         add_aliases(&mut table);
         self.load_certificates(&mut table);

@@ -7,6 +7,7 @@ pub mod loader;
 mod plugins;
 mod reading;
 pub mod reload;
+pub mod report;
 mod steps;
 mod upstream_tls;
 
@@ -24,6 +25,7 @@ use crate::router::Router;
 use crate::session::lifetime::Lifetime;
 use crate::upstream::target::Target;
 pub use reading::definition_files;
+pub use report::{DefinitionReport, Effect, Finding};
 pub use upstream_tls::UpstreamTls;
 
 /// One loaded API.
@@ -77,6 +79,9 @@ pub struct Api {
 pub struct HookReport {
     /// `pre`, `auth_check`, …
     pub hook: &'static str,
+    /// Its place in the list, where there is one.
+    #[serde(skip)]
+    pub place: Option<usize>,
     /// The function.
     pub name: String,
     /// Its language.
@@ -133,6 +138,8 @@ pub struct ApiTable {
     pub stale_certificates: Option<String>,
     /// The policies of keys, which were read just before the APIs.
     pub policies: Arc<Policies>,
+    /// What became of each file of a definition.
+    pub definitions: Vec<DefinitionReport>,
 }
 
 impl ApiTable {
@@ -144,7 +151,15 @@ impl ApiTable {
             problems: Vec::new(),
             stale_certificates: None,
             policies: Arc::default(),
+            definitions: Vec::new(),
         }
+    }
+
+    /// Whether some definition or policy says what has no effect.
+    pub fn has_keys_without_effect(&self) -> bool {
+        let mut findings = self.definitions.iter().flat_map(|report| &report.findings);
+        findings.any(|finding| finding.effect != Effect::Refuses)
+            || !self.policies.unread.is_empty()
     }
 
     /// Whether all event handlers were made. An API serves without them.

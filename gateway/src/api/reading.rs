@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tracing::warn;
 
+use super::report::Fields;
 use crate::definition::{ApiDefinition, unenforced};
 use crate::json;
 
@@ -17,6 +18,8 @@ pub(super) struct Read {
     pub(super) protective: Vec<String>,
     /// Keys that have no effect.
     pub(super) ignored: Vec<String>,
+    /// How many fields it has, and how many of them count.
+    pub(super) fields: Fields,
     /// The file.
     pub(super) text: Arc<str>,
 }
@@ -55,6 +58,7 @@ pub(super) fn read_text(file: &Path, text: &str) -> Result<Read, String> {
         return Err(format!("{}: api_id is missing or empty", file.display()));
     }
     Ok(Read {
+        fields: Fields::count(&parsed.raw, &parsed.unread),
         definition: parsed.value,
         protective: found.protective,
         ignored: found.ignored,
