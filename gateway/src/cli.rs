@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use coprocess_core::LanguageRegistry;
-use tracing::warn;
+use tracing::{Level, warn};
 
 use crate::bundle::command::BundleCommand;
+use crate::check::Report;
 use crate::config::{Config, Loaded};
 use crate::gateway::{Gateway, Purpose};
 use crate::plugin_run::{self, PluginCommand};
@@ -34,8 +35,13 @@ struct Arguments {
 enum Command {
     /// Serve; what happens without a command
     Serve,
-    /// Load configuration, definitions and plugins, say what is wrong, and end
-    Check,
+    /// Load configuration, definitions, policies and plugins, say what is wrong and how much
+    /// of each definition is supported, and end
+    Check {
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Work on plugins without serving them
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -68,32 +74,65 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
         version(&registry);
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(Command::Check { json }) = arguments.command {
+        return Ok(check(arguments, &registry, json));
+    }
     let Loaded { config, warnings } = load_config(arguments, &registry)?;
     if let Some(Command::Plugin(command)) = &arguments.command {
         return Ok(plugin_run::run(command, config, &registry));
     }
-    log::init(log::parse_level(&config.log_level).unwrap_or(tracing::Level::INFO));
+    log::init(log::parse_level(&config.log_level).unwrap_or(Level::INFO));
     for warning in &warnings {
         warn!("{warning}");
     }
-    let purpose = match arguments.command {
-        Some(Command::Check) => Purpose::Check,
-        _ => Purpose::Serve,
-    };
-    let gateway = Gateway::build(config, &registry, purpose)?;
+    let gateway = Gateway::build(config, &registry, Purpose::Serve)?;
     let healthy = gateway.is_healthy() && warnings.is_empty();
     if arguments.strict && (!healthy || gateway.has_warnings()) {
         return Err("--strict: there were warnings or errors, see above".into());
     }
-    if purpose == Purpose::Check {
-        return Ok(if gateway.is_healthy() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        });
-    }
     gateway.serve()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Loads everything, prints what was found, and says how the process ends.
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn check(arguments: &Arguments, registry: &LanguageRegistry, json: bool) -> ExitCode {
+    let mut report = Report::new(config_file(arguments), arguments.strict);
+    match load_config(arguments, registry) {
+        Err(error) => report.refuse_configuration(&error),
+        Ok(Loaded { config, warnings }) => {
+            report.warn_of_configuration(warnings);
+            // That an API is loaded is in the report.
+            let level = log::parse_level(&config.log_level).unwrap_or(Level::INFO);
+            log::init(if level == Level::INFO {
+                Level::WARN
+            } else {
+                level
+            });
+            match Gateway::build(config, registry, Purpose::Check) {
+                Ok(gateway) => gateway.report(&mut report),
+                Err(error) => report.fail(&error),
+            }
+        }
+    }
+    let report = report.finish();
+    if json {
+        println!("{}", report.json());
+    } else {
+        print!("{report}");
+    }
+    if report.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The configuration that is named, or the one that is there.
+fn config_file(arguments: &Arguments) -> Option<&Path> {
+    let default = Path::new(DEFAULT_CONFIG);
+    let named = arguments.conf.as_deref();
+    named.or_else(|| default.exists().then_some(default))
 }
 
 fn load_config(
@@ -106,15 +145,10 @@ fn load_config(
         .flat_map(|language| language.options)
         .copied()
         .collect();
-    let default = Path::new(DEFAULT_CONFIG);
-    let path = arguments
-        .conf
-        .as_deref()
-        .or_else(|| default.exists().then_some(default));
     // Variables that are not text cannot be ours.
     let variables = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(path, variables, &options)
+    Config::load(config_file(arguments), variables, &options)
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]

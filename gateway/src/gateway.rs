@@ -17,9 +17,10 @@ use crate::api::reload::Reloader;
 use crate::bundle::{self, Bundles};
 use crate::cache::Responses;
 use crate::certificates::{Certificates, Sources};
+use crate::check::Report;
 use crate::config::Config;
 use crate::coprocess::{data::PluginData, host::GatewayHost};
-use crate::events::{self, Events};
+use crate::events::{self, Events, HandlerReport};
 use crate::jwt::jwks::Jwks;
 use crate::limits::Limits;
 use crate::server::{self, Server, ServerError};
@@ -47,8 +48,8 @@ pub struct Gateway {
     drivers: Arc<Drivers>,
     events: Events,
     termination: Option<Arc<Termination>>,
-    /// The handlers of system events could all be made.
-    has_event_handlers: bool,
+    /// How the handlers of system events fared.
+    system_handlers: Vec<HandlerReport>,
 }
 
 /// Why a process cannot serve.
@@ -138,20 +139,31 @@ impl Gateway {
             drivers,
             events,
             termination,
-            has_event_handlers: handlers.iter().all(|handler| handler.problem.is_none()),
+            system_handlers: handlers,
         })
     }
 
     /// Whether everything that was asked for is there.
     pub fn is_healthy(&self) -> bool {
         let table = self.control.reloader.table().load();
-        table.is_healthy() && table.has_all_event_handlers() && self.has_event_handlers
+        let mut handlers = self.system_handlers.iter();
+        table.is_healthy()
+            && table.has_all_event_handlers()
+            && handlers.all(|handler| handler.problem.is_none())
     }
 
     /// Whether all of it is served as it should be.
     pub fn has_warnings(&self) -> bool {
         let table = self.control.reloader.table().load();
-        !table.warnings().is_empty() || table.has_idle_event_handlers()
+        !table.warnings().is_empty()
+            || table.has_idle_event_handlers()
+            || table.has_keys_without_effect()
+    }
+
+    /// What there is to say about a check.
+    pub fn report(&self, report: &mut Report) {
+        let table = self.control.reloader.table().load();
+        report.add(&table, &self.system_handlers);
     }
 
     /// Listens, serves until a signal ends it, and drains.

@@ -146,7 +146,7 @@ pub fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
         })
 }
 
-/// Whether a value asks for nothing: false, zero, empty.
+/// Whether a value asks for nothing: false, zero, empty, switched off.
 pub fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -154,8 +154,13 @@ pub fn is_empty(value: &Value) -> bool {
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.iter().all(is_empty),
-        Value::Object(map) => map.values().all(is_empty),
+        Value::Object(map) => is_off(value) || map.values().all(is_empty),
     }
+}
+
+/// Whether a value is an object that is switched off.
+pub fn is_off(value: &Value) -> bool {
+    value.get("enabled") == Some(&Value::Bool(false))
 }
 
 #[cfg(test)]

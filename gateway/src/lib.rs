@@ -18,6 +18,7 @@ pub mod bundle;
 pub mod cache;
 pub mod certificates;
 pub mod chain;
+mod check;
 pub mod config;
 pub mod coprocess;
 pub mod definition;

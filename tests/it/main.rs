@@ -12,6 +12,7 @@
 mod admin;
 mod auth;
 mod bundle;
+mod check;
 mod edge;
 mod events;
 mod keys;

@@ -166,6 +166,7 @@ impl GatewayBuilder {
         let status = gateway.wait_for_exit();
         Ended {
             status,
+            output: String::new(),
             log: gateway.log.text(),
         }
     }
@@ -177,6 +178,7 @@ impl GatewayBuilder {
         let output = self.command().args(arguments).output().unwrap();
         Ended {
             status: output.status,
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
             log: [output.stdout, output.stderr]
                 .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
                 .concat(),
@@ -226,6 +228,8 @@ impl GatewayBuilder {
 pub struct Ended {
     /// Its exit status.
     pub status: ExitStatus,
+    /// What a command wrote to its standard output.
+    pub output: String,
     /// Everything that it wrote.
     pub log: String,
 }

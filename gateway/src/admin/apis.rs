@@ -16,7 +16,7 @@ use super::Control;
 use super::answer::{self, LARGE, Outcome, Refusal, error, refuse};
 use super::extract::Path;
 use super::surface::{About, Surface};
-use crate::api::loader;
+use crate::api;
 use crate::files;
 use crate::session::key;
 
@@ -184,6 +184,6 @@ fn put(file: &FilePath, id: &str, text: &str) -> std::io::Result<()> {
 
 /// The file that has a definition, whatever it is called.
 fn file_of(folder: &FilePath, id: &str) -> std::io::Result<Option<PathBuf>> {
-    let files = loader::definition_files(folder)?;
+    let files = api::definition_files(folder)?;
     Ok(super::holder_of(files, "api_id", id))
 }

@@ -2,7 +2,6 @@
 //!
 //! A definition that cannot be loaded is left out and said; the others are not touched.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,17 +10,17 @@ use tracing::{error, info, warn};
 
 use super::drivers::Drivers;
 use super::plugins::HookResolver;
+use super::reading::{Read, definition_files, read, read_text};
 use super::steps::{Steps, asks_plugin};
 use super::upstream_tls::{UpstreamTls, may_go_elsewhere};
-use super::{Api, ApiTable, event_handlers, uptime_tests};
+use super::{Api, ApiTable, DefinitionReport, event_handlers, uptime_tests};
 use crate::bundle::{self, Bundles, Found, InUse};
 use crate::cache::Responses;
 use crate::certificates::{Certificates, Material, Sources};
 use crate::config::{Config, EventHandlers};
 use crate::coprocess::IdExtractor;
-use crate::definition::{ApiDefinition, CustomMiddleware, unenforced};
+use crate::definition::{ApiDefinition, CustomMiddleware};
 use crate::events::Events;
-use crate::json;
 use crate::jwt::jwks::Jwks;
 use crate::limits::Limits;
 use crate::policy::{self, Policies};
@@ -62,17 +61,6 @@ pub struct Loader {
     pub jwks: Arc<Jwks>,
 }
 
-/// A definition as it was read.
-struct Read {
-    definition: ApiDefinition,
-    /// Protective keys that nothing enforces.
-    protective: Vec<String>,
-    /// Keys that have no effect.
-    ignored: Vec<String>,
-    /// The file.
-    text: Arc<str>,
-}
-
 impl Loader {
     /// Reads every definition and all plugin code anew. Blocks on files and interpreters.
     /// A folder that cannot be read is an error: it is not the same as one without APIs.
@@ -107,17 +95,17 @@ impl Loader {
         let read: Vec<_> = files.iter().map(|file| (file, read(file))).collect();
         let found = self.get_bundles(&read);
         for (file, read) in read {
-            match read.and_then(|read| self.build(read, &found, &policies, &mut resolver, &sources))
-            {
-                Ok(api) => {
-                    if let Err(problem) = add(&mut table, api) {
-                        table
-                            .problems
-                            .push(format!("{}: {problem}", file.display()));
-                    }
-                }
-                Err(problem) => table.problems.push(problem),
+            let mut report = DefinitionReport::new(file, read.as_ref().ok(), &policies);
+            let added = read
+                .and_then(|read| self.build(read, &found, &policies, &mut resolver, &sources))
+                .and_then(|api| {
+                    add(&mut table, api).map_err(|problem| format!("{}: {problem}", file.display()))
+                });
+            if let Err(problem) = added {
+                report.problem = Some(problem.clone());
+                table.problems.push(problem);
             }
+            table.definitions.push(report);
         }
         add_aliases(&mut table);
         self.load_certificates(&mut table, &sources);
@@ -295,45 +283,6 @@ fn target(definition: &ApiDefinition) -> Result<Target, TargetError> {
 
 fn no_effect(key: &String) -> String {
     format!("{key}: unknown or not implemented, has no effect")
-}
-
-/// The files of definitions in a folder, in order.
-pub fn definition_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files: Vec<_> = fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    files.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        path.is_file() && name.ends_with(".json") && !name.ends_with("-oas.json")
-    });
-    // Which of two APIs gets a listen path must not depend on the file system's order.
-    files.sort();
-    Ok(files)
-}
-
-fn read(file: &Path) -> Result<Read, String> {
-    let text = fs::read_to_string(file)
-        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    let read = read_text(file, &text)?;
-    for key in &read.ignored {
-        let file = file.display();
-        warn!(%file, key, "Key is unknown or not implemented, has no effect.");
-    }
-    Ok(read)
-}
-
-fn read_text(file: &Path, text: &str) -> Result<Read, String> {
-    let parsed = json::parse::<ApiDefinition>(file, text).map_err(|error| error.to_string())?;
-    let found = unenforced::sort(&parsed.raw, &parsed.unread);
-    if parsed.value.api_id.is_empty() {
-        return Err(format!("{}: api_id is missing or empty", file.display()));
-    }
-    Ok(Read {
-        definition: parsed.value,
-        protective: found.protective,
-        ignored: found.ignored,
-        text: text.into(),
-    })
 }
 
 /// The bundle of an API, whose hooks take the place of the definition's own.

@@ -6,7 +6,9 @@ mod event_handlers;
 mod inquiry;
 pub mod loader;
 mod plugins;
+mod reading;
 pub mod reload;
+pub mod report;
 mod steps;
 mod upstream_tls;
 mod uptime_tests;
@@ -28,6 +30,8 @@ use crate::tally::Tally;
 use crate::upstream::target::Target;
 use crate::uptime::Probe;
 pub use inquiry::Inquiry;
+pub use reading::definition_files;
+pub use report::{DefinitionReport, Effect, Finding};
 pub use upstream_tls::UpstreamTls;
 
 /// One loaded API.
@@ -91,6 +95,9 @@ pub struct Api {
 pub struct HookReport {
     /// `pre`, `auth_check`, …
     pub hook: &'static str,
+    /// Its place in the list, where there is one.
+    #[serde(skip)]
+    pub place: Option<usize>,
     /// The function.
     pub name: String,
     /// Its language.
@@ -152,6 +159,8 @@ pub struct ApiTable {
     pub stale_certificates: Option<String>,
     /// The policies of keys, which were read just before the APIs.
     pub policies: Arc<Policies>,
+    /// What became of each file of a definition.
+    pub definitions: Vec<DefinitionReport>,
 }
 
 impl ApiTable {
@@ -163,7 +172,15 @@ impl ApiTable {
             problems: Vec::new(),
             stale_certificates: None,
             policies: Arc::default(),
+            definitions: Vec::new(),
         }
+    }
+
+    /// Whether some definition or policy says what has no effect.
+    pub fn has_keys_without_effect(&self) -> bool {
+        let mut findings = self.definitions.iter().flat_map(|report| &report.findings);
+        findings.any(|finding| finding.effect != Effect::Refuses)
+            || !self.policies.unread.is_empty()
     }
 
     /// Whether all event handlers were made. An API serves without them.

@@ -325,8 +325,17 @@ impl Steps<'_, '_> {
     }
 
     fn hooks(&mut self, entries: &[HookEntry], hook_type: HookType) -> Vec<HookStep> {
-        let enabled = entries.iter().filter(|entry| !entry.disabled);
-        enabled.map(|entry| self.step(entry, hook_type)).collect()
+        let entries = entries.iter().enumerate();
+        let enabled = entries.filter(|(_, entry)| !entry.disabled);
+        enabled
+            .map(|(place, entry)| {
+                let step = self.step(entry, hook_type);
+                if let Some(report) = self.reports.last_mut() {
+                    report.place = Some(place);
+                }
+                step
+            })
+            .collect()
     }
 
     pub(super) fn step(&mut self, entry: &HookEntry, hook_type: HookType) -> HookStep {
@@ -336,6 +345,7 @@ impl Steps<'_, '_> {
             .step(api, self.bundle, middleware, entry, hook_type);
         self.reports.push(HookReport {
             hook: hook_type.as_str(),
+            place: None,
             name: entry.name.clone(),
             driver: step.driver.to_string(),
             problem: step

@@ -75,7 +75,7 @@ fn read_file(file: &Path) -> Outcome {
 /// A policy from the text of a file. The error names file, place and key.
 pub fn read(file: &Path, text: &str) -> Result<Policy, String> {
     let parsed = json::parse::<PolicyDefinition>(file, text).map_err(|error| error.to_string())?;
-    tell_unread(file, "", &parsed.raw, &parsed.unread);
+    let unread = tell_unread(file, "", &parsed.raw, &parsed.unread);
     let Value::Object(document) = parsed.raw else {
         return Err(format!("{}: it is not an object", file.display()));
     };
@@ -84,7 +84,7 @@ pub fn read(file: &Path, text: &str) -> Result<Policy, String> {
     definition
         .check()
         .map_err(|mistake| format!("{file}: {mistake}"))?;
-    Ok(Policy::new(definition, document))
+    Ok(Policy::new(definition, document).with_unread(unread))
 }
 
 /// The policies of a JSON map, whose keys are their ids.
@@ -101,7 +101,7 @@ fn read_map(file: &Path) -> Result<Vec<Outcome>, String> {
         let at = format!("{}: {id}", file.display());
         let (mut definition, unread) = json::read_value::<PolicyDefinition>(&value)
             .map_err(|(path, message)| format!("{at}.{path}: {message}"))?;
-        tell_unread(file, &format!("{id}."), &value, &unread);
+        let unread = tell_unread(file, &format!("{id}."), &value, &unread);
         if definition.id.is_empty() {
             definition.id.clone_from(&id);
         }
@@ -120,20 +120,22 @@ fn read_map(file: &Path) -> Result<Vec<Outcome>, String> {
         document.insert("id".into(), id.into());
         Ok((
             file.display().to_string(),
-            Policy::new(definition, document),
+            Policy::new(definition, document).with_unread(unread),
         ))
     });
     Ok(policies.collect())
 }
 
-fn tell_unread(file: &Path, below: &str, raw: &Value, unread: &[String]) {
-    for key in unread {
-        if json::at(raw, key).is_some_and(json::is_empty) {
-            continue;
-        }
+/// Says which keys have no effect, and returns them with the file.
+fn tell_unread(file: &Path, below: &str, raw: &Value, unread: &[String]) -> Vec<String> {
+    let asks = |key: &&String| !json::at(raw, key).is_some_and(json::is_empty);
+    let keys = unread.iter().filter(asks);
+    let told = keys.map(|key| {
         let (file, key) = (file.display(), format!("{below}{key}"));
         warn!(%file, key, "Key of a policy is unknown or not implemented, has no effect.");
-    }
+        format!("{file}: {key}")
+    });
+    told.collect()
 }
 
 #[cfg(test)]

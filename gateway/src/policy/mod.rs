@@ -28,6 +28,8 @@ pub struct Policies {
     by_id: BTreeMap<String, Policy>,
     /// What could not be loaded, one sentence each.
     pub problems: Vec<String>,
+    /// Keys that have no effect, with their files.
+    pub unread: Vec<String>,
     /// Tells them from those of other moments.
     generation: u64,
 }
@@ -41,6 +43,8 @@ pub struct Policy {
     pub document: Map<String, Value>,
     /// Its access rights, as sessions have them.
     pub rights: BTreeMap<String, AccessDefinition>,
+    /// Keys that have no effect, with its file.
+    pub unread: Vec<String>,
 }
 
 /// Why policies cannot be applied to a session. The texts are the contract's.
@@ -98,6 +102,7 @@ impl Policies {
     fn new(by_id: BTreeMap<String, Policy>, problems: Vec<String>) -> Self {
         static GENERATIONS: AtomicU64 = AtomicU64::new(1);
         Self {
+            unread: by_id.values().flat_map(Policy::unread).collect(),
             by_id,
             problems,
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
@@ -157,6 +162,17 @@ impl Policy {
             rights: rights.map(|(id, right)| (id, right.into())).collect(),
             definition,
             document,
+            unread: Vec::new(),
         }
+    }
+
+    /// The same, with the keys that have no effect.
+    #[must_use]
+    fn with_unread(self, unread: Vec<String>) -> Self {
+        Self { unread, ..self }
+    }
+
+    fn unread(&self) -> impl Iterator<Item = String> {
+        self.unread.iter().cloned()
     }
 }
