@@ -7,74 +7,55 @@ use crate::proto;
 
 /// The message for a session.
 pub(crate) fn message(session: &Session) -> proto::SessionState {
-    let Session {
-        last_check,
-        allowance,
-        rate,
-        per,
-        expires,
-        quota_max,
-        quota_renews,
-        quota_remaining,
-        quota_renewal_rate,
-        hmac_enabled,
-        is_inactive,
-        data_expires,
-        enable_detailed_recording,
-        id_extractor_deadline,
-        session_lifetime,
-        max_query_depth,
-        post_expiry_grace_period,
-        ..
-    } = *session;
     let rights = session.access_rights.iter();
     proto::SessionState {
-        last_check,
-        allowance,
-        rate,
-        per,
-        expires,
-        quota_max,
-        quota_renews,
-        quota_remaining,
-        quota_renewal_rate,
+        last_check: session.last_check,
+        allowance: session.allowance,
+        rate: session.rate,
+        per: session.per,
+        expires: session.expires,
+        quota_max: session.quota_max,
+        quota_renews: session.quota_renews,
+        quota_remaining: session.quota_remaining,
+        quota_renewal_rate: session.quota_renewal_rate,
         access_rights: rights
             .map(|(id, rights)| (id.clone(), access(rights)))
             .collect(),
         org_id: session.org_id.clone(),
         oauth_client_id: session.oauth_client_id.clone(),
         oauth_keys: map(&session.oauth_keys),
-        basic_auth_data: session
-            .basic_auth_data
-            .as_ref()
-            .map(|data| proto::BasicAuthData {
-                password: data.password.clone(),
-                hash: data.hash.clone(),
-            }),
+        basic_auth_data: session.basic_auth_data.as_ref().map(password),
         jwt_data: session.jwt_data.as_ref().map(|data| proto::JwtData {
             secret: data.secret.clone(),
         }),
-        hmac_enabled,
+        hmac_enabled: session.hmac_enabled,
         hmac_secret: session.hmac_secret.clone(),
-        is_inactive,
+        is_inactive: session.is_inactive,
         apply_policy_id: session.apply_policy_id.clone(),
-        data_expires,
+        data_expires: session.data_expires,
         monitor: session.monitor.as_ref().map(|monitor| proto::Monitor {
             trigger_limits: monitor.trigger_limits.clone(),
         }),
-        enable_detailed_recording,
+        enable_detailed_recording: session.enable_detailed_recording,
         metadata: map(&session.metadata),
         tags: session.tags.clone(),
         alias: session.alias.clone(),
         last_updated: session.last_updated.clone(),
-        id_extractor_deadline,
-        session_lifetime,
+        id_extractor_deadline: session.id_extractor_deadline,
+        session_lifetime: session.session_lifetime,
         apply_policies: session.apply_policies.clone(),
         certificate: session.certificate.clone(),
-        max_query_depth,
+        max_query_depth: session.max_query_depth,
         key_id: session.key_id.clone(),
         post_expiry_action: session.post_expiry_action.clone(),
-        post_expiry_grace_period,
+        post_expiry_grace_period: session.post_expiry_grace_period,
+    }
+}
+
+fn password(data: &BasicAuthData) -> proto::BasicAuthData {
+    proto::BasicAuthData {
+        password: data.password.clone(),
+        hash: data.hash.clone(),
     }
 }
 

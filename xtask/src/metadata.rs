@@ -23,6 +23,8 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) features: BTreeMap<String, Vec<String>>,
     pub(crate) dependencies: Vec<Dependency>,
+    /// `package.metadata.language.remote` of its manifest.
+    pub(crate) is_remote: bool,
 }
 
 /// One entry of a member's dependency tables.
@@ -47,6 +49,9 @@ pub(crate) struct Language {
     /// What the crate's `embed` feature adds to the graph: the interpreter, and small crates
     /// that a plain build may have as well.
     pub(crate) embedded: Vec<String>,
+    /// Its functions live elsewhere, so a binary with it alone needs no more of the suite than
+    /// its own module; the rest runs with it and all others. A crate says so of itself.
+    pub(crate) is_remote: bool,
 }
 
 impl Metadata {
@@ -100,8 +105,10 @@ impl Metadata {
             .filter_map(|one| Some((one.rename.clone()?, &one.name)))
             .filter(|(feature, _)| gateway.features.contains_key(feature))
             .map(|(feature, package)| {
+                let member = self.package(package)?;
                 Ok(Language {
-                    embedded: self.package(package)?.embedded(),
+                    embedded: member.embedded(),
+                    is_remote: member.is_remote,
                     feature,
                     package: package.clone(),
                 })
@@ -134,6 +141,7 @@ impl Package {
         }
         Ok(Self {
             name: text(json, "name")?,
+            is_remote: json["metadata"]["language"]["remote"] == true,
             features,
             dependencies: array(json, "dependencies")?
                 .iter()
@@ -213,6 +221,7 @@ pub(crate) mod tests {
             feature: "foo".into(),
             package: "lang-foo".into(),
             embedded: vec!["foo-sys".into(), "bytes".into()],
+            is_remote: false,
         };
         assert_eq!(sample().languages().unwrap(), [expected]);
     }
