@@ -11,11 +11,19 @@ pub(crate) mod examples;
 pub(crate) mod extractor;
 pub(crate) mod fail_closed;
 pub(crate) mod failures;
+#[allow(
+    dead_code,
+    reason = "a binary whose plugins all live elsewhere has no use for it"
+)]
 pub(crate) mod faults;
 pub(crate) mod fired;
 pub(crate) mod framing;
 pub(crate) mod hooks;
 pub(crate) mod limits;
+#[allow(
+    dead_code,
+    reason = "a binary whose plugins all live elsewhere has no use for it"
+)]
 pub(crate) mod native;
 pub(crate) mod overrides;
 pub(crate) mod plugin_run;
