@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::{
     DispatchFuture, Event, Host, InitError, LoadError, Object, Plugin, PluginSource, RemotePlugin,
 };
@@ -14,8 +16,8 @@ use crate::{
 /// on the data-plane thread that owns the request. [`trigger_event`](Self::trigger_event)
 /// is called on a control-plane thread for each event that a plugin subscribed to.
 ///
-/// The rest is provided and grows with the project: a language that finds its functions by
-/// name elsewhere (a server, say) needs none of it.
+/// The rest is provided and grows with the project. Most languages [`load`](Self::load) code;
+/// one whose functions live elsewhere (in a server, say) has [`remote`](Self::remote) plugins.
 pub trait CoProcessLanguage: Send + Sync + 'static {
     /// Brings the language up. Must return: a language that cannot run says why.
     fn init(&self, context: InitContext) -> Result<(), InitError>;
@@ -31,6 +33,15 @@ pub trait CoProcessLanguage: Send + Sync + 'static {
 
     /// Hands an event to the plugin function that asked for it. Never waits for it.
     fn trigger_event(&self, event: Event);
+
+    /// The plugin of an API whose functions live elsewhere: in a server, say. A language that
+    /// has such a plugin is asked for it in place of [`load`](Self::load), and no plugin
+    /// folder need be there. `options` are those that the API has for this language, in
+    /// `custom_middleware.driver_options`; a language that has no remote plugins has none.
+    fn remote(&self, options: &Map<String, Value>) -> Option<Result<Arc<dyn Plugin>, LoadError>> {
+        let _ = options;
+        None
+    }
 
     /// Reads the plugin code of one source. Called on a blocking thread at start-up and at
     /// every reload; the code is dropped when the last API (and the last request) that
@@ -51,7 +62,7 @@ pub struct InitContext {
     pub host: Arc<dyn Host>,
     /// The `coprocess_options` of the configuration, as written. A language reads the keys
     /// that it declared in its registration and validates their values.
-    pub options: serde_json::Map<String, serde_json::Value>,
+    pub options: Map<String, Value>,
     /// Where plugins live that are not in a bundle (`middleware_path/<driver>`).
     pub plugin_directory: PathBuf,
     /// How many data-plane threads will call `dispatch`.

@@ -28,6 +28,8 @@ mod upgrade;
 #[cfg(feature = "coprocess")]
 #[macro_use]
 mod coprocess;
+#[cfg(all(feature = "coprocess", feature = "grpc"))]
+mod grpc;
 #[cfg(all(feature = "coprocess", feature = "lua"))]
 mod lua;
 #[cfg(all(feature = "coprocess", feature = "python", feature = "lua"))]
@@ -36,6 +38,8 @@ mod mixed;
 mod plain;
 #[cfg(all(feature = "coprocess", feature = "python"))]
 mod python;
+#[cfg(not(all(feature = "coprocess", feature = "grpc")))]
+mod without_grpc;
 #[cfg(not(all(feature = "coprocess", feature = "lua")))]
 mod without_lua;
 #[cfg(not(all(feature = "coprocess", feature = "python")))]

@@ -7,7 +7,10 @@ use crate::{gateway, languages};
 
 #[test]
 fn both_languages_are_listed() {
-    assert_eq!(languages::linked(), ["lua", "python"]);
+    let linked = languages::linked();
+    for name in ["lua", "python"] {
+        assert!(linked.iter().any(|one| one == name), "{linked:?}");
+    }
 }
 
 #[test]

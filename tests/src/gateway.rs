@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::log::Log;
-use crate::{Client, Definition, Request, Response, plugin_fixture, wait};
+use crate::{Client, Definition, Request, Response, plugin_fixture, plugin_server, wait};
 
 /// The secret of the admin API in every test.
 pub const SECRET: &str = "s3cret-for-tests";
@@ -122,6 +122,10 @@ impl GatewayBuilder {
     #[track_caller]
     pub fn fixture(mut self, scenario: &str, driver: &str) -> Self {
         let source = plugin_fixture(scenario, driver);
+        if driver == "grpc" {
+            let url = plugin_server::shared(&self.binary.to_string_lossy(), &source);
+            return self.plugin_server(&url);
+        }
         let entries = fs::read_dir(&source)
             .unwrap_or_else(|error| panic!("no fixture {}: {error}", source.display()));
         for entry in entries.map(Result::unwrap) {
@@ -130,6 +134,13 @@ impl GatewayBuilder {
             self = self.file(&format!("middleware/{driver}/{name}"), content);
         }
         self.with_plugins()
+    }
+
+    /// Runs hooks on a server, and turns plugins on.
+    #[must_use]
+    pub fn plugin_server(self, url: &str) -> Self {
+        self.with_plugins()
+            .conf(json!({"coprocess_options": {"coprocess_grpc_server": url}}))
     }
 
     /// Turns plugins on.

@@ -24,6 +24,7 @@ pub mod http2;
 pub mod log;
 pub mod message;
 pub mod native;
+pub mod plugin_server;
 pub mod ports;
 pub mod probe;
 pub mod receiver;
@@ -46,10 +47,12 @@ pub use upstream::{Received, Upstream};
 /// The folder of one plugin scenario in one language.
 #[must_use]
 pub fn plugin_fixture(scenario: &str, driver: &str) -> std::path::PathBuf {
+    // Servers that speak gRPC serve the functions that are there in their language.
+    let language = if driver == "grpc" { "python" } else { driver };
     std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fixtures/plugins")
         .join(scenario)
-        .join(driver)
+        .join(language)
 }
 
 #[cfg(test)]

@@ -1,10 +1,16 @@
-//! The C header and the list of exported symbols, both made from the Rust side.
+//! What is generated and checked in: the C header and the list of exported symbols, made from
+//! the Rust side, and what language crates make of files of theirs.
 
 use std::path::Path;
 
 use cbindgen::{Builder, Config, DocumentationStyle, ExportConfig, Language, Style};
 
 use crate::Result;
+use crate::metadata::Metadata;
+use crate::step::Step;
+
+/// What a language crate has that generates code. A test of the crate tells when it is stale.
+const GENERATOR: &str = "examples/codegen.rs";
 
 const SOURCE: &str = "coprocess-core/src/ffi/mod.rs";
 const HEADER: &str = "coprocess-core/include/api.h";
@@ -16,6 +22,17 @@ pub(crate) fn write(root: &Path) -> Result {
         std::fs::write(root.join(path), content)
             .map_err(|error| format!("cannot write {path}: {error}"))?;
         println!("wrote {path}");
+    }
+    Ok(())
+}
+
+/// Runs the generators of language crates.
+pub(crate) fn write_languages(metadata: &Metadata) -> Result {
+    for language in metadata.languages()? {
+        let package = &language.package;
+        if metadata.root.join(package).join(GENERATOR).exists() {
+            Step::cargo(&format!("run -p {package} --example codegen")).run(&metadata.root)?;
+        }
     }
     Ok(())
 }

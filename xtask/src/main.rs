@@ -11,7 +11,7 @@
 //! - `kit` builds the wheel of the kit for authors of Python plugins.
 //! - `bench` measures the gateway beside other servers.
 //! - `syscalls` counts the system calls of a request against their limit.
-//! - `codegen` writes the C header and the list of exported symbols.
+//! - `codegen` writes the C header, the list of exported symbols, and code of language crates.
 //! - `tidy` checks the rules of CONTRIBUTING.md that a compiler does not know.
 //! - `ci` runs all of these as the build server does.
 //!
@@ -63,7 +63,10 @@ fn run(task: Task) -> Result {
         Task::Bench(flags) => bench::run(&metadata, &flags),
         Task::Syscalls => syscalls::run(&metadata),
         Task::Codegen { check: true } => codegen::check(&metadata.root),
-        Task::Codegen { check: false } => codegen::write(&metadata.root),
+        Task::Codegen { check: false } => {
+            codegen::write(&metadata.root)?;
+            codegen::write_languages(&metadata)
+        }
         Task::Tidy => tidy::run(&metadata),
         Task::Ci => ci::run(&metadata),
     }

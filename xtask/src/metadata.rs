@@ -23,12 +23,16 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) features: BTreeMap<String, Vec<String>>,
     pub(crate) dependencies: Vec<Dependency>,
+    /// `package.metadata.language.remote` of its manifest.
+    pub(crate) is_remote: bool,
 }
 
 /// One entry of a member's dependency tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
+    /// The name that the member knows it by, where that is another one.
+    pub(crate) rename: Option<String>,
     /// `normal`, `dev` or `build`.
     pub(crate) kind: String,
     /// A member of this workspace.
@@ -45,6 +49,9 @@ pub(crate) struct Language {
     /// What the crate's `embed` feature adds to the graph: the interpreter, and small crates
     /// that a plain build may have as well.
     pub(crate) embedded: Vec<String>,
+    /// Its functions live elsewhere, so a binary with it alone needs no more of the suite than
+    /// its own module; the rest runs with it and all others. A crate says so of itself.
+    pub(crate) is_remote: bool,
 }
 
 impl Metadata {
@@ -88,28 +95,30 @@ impl Metadata {
             .ok_or_else(|| format!("the workspace has no package `{name}`").into())
     }
 
-    /// The languages: features of the gateway that list `_language` and turn on a `lang-*` crate.
+    /// The languages: optional dependencies of the gateway on a `lang-*` crate, each under the
+    /// name of the language, which is its feature.
     pub(crate) fn languages(&self) -> Result<Vec<Language>> {
-        let mut languages = Vec::new();
-        for (feature, enables) in &self.package("gateway")?.features {
-            let package = enables
-                .iter()
-                .find_map(|item| item.strip_prefix("dep:"))
-                .filter(|name| name.starts_with("lang-"));
-            let Some(package) = package.filter(|_| enables.iter().any(|item| item == "_language"))
-            else {
-                continue;
-            };
-            languages.push(Language {
-                feature: feature.clone(),
-                package: package.to_owned(),
-                embedded: self.package(package)?.embedded(),
-            });
-        }
+        let gateway = self.package("gateway")?;
+        let crates = gateway.dependencies.iter();
+        let mut languages = crates
+            .filter(|one| one.name.starts_with("lang-"))
+            .filter_map(|one| Some((one.rename.clone()?, &one.name)))
+            .filter(|(feature, _)| gateway.features.contains_key(feature))
+            .map(|(feature, package)| {
+                let member = self.package(package)?;
+                Ok(Language {
+                    embedded: member.embedded(),
+                    is_remote: member.is_remote,
+                    feature,
+                    package: package.clone(),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        languages.sort_by(|one, other| one.feature.cmp(&other.feature));
         if languages.is_empty() {
             return Err(
-                "no feature of package `gateway` lists `_language` and a `lang-*` crate; \
-                 see gateway/Cargo.toml"
+                "package `gateway` has no optional dependency on a `lang-*` crate under the name \
+                 of a language; see gateway/Cargo.toml"
                     .into(),
             );
         }
@@ -132,12 +141,14 @@ impl Package {
         }
         Ok(Self {
             name: text(json, "name")?,
+            is_remote: json["metadata"]["language"]["remote"] == true,
             features,
             dependencies: array(json, "dependencies")?
                 .iter()
                 .map(|dependency| {
                     Ok(Dependency {
                         name: text(dependency, "name")?,
+                        rename: dependency["rename"].as_str().map(str::to_owned),
                         kind: dependency["kind"].as_str().unwrap_or("normal").to_owned(),
                         local: dependency["path"].is_string(),
                     })
@@ -185,12 +196,14 @@ pub(crate) mod tests {
                 {
                     "id": "g", "name": "gateway",
                     "features": {
-                        "_language": [], "default": [],
-                        "coprocess": ["lang-foo?/embed"],
-                        "foo": ["_language", "dep:lang-foo"],
-                        "external-language": ["_language"],
+                        "default": [], "external-language": [],
+                        "coprocess": ["foo?/embed"],
+                        "foo": ["dep:foo"],
                     },
-                    "dependencies": [{"name": "lang-foo", "kind": null, "path": "/ws/lang-foo"}],
+                    "dependencies": [
+                        {"name": "lang-null", "rename": null, "kind": null, "path": "/ws/lang-null"},
+                        {"name": "lang-foo", "rename": "foo", "kind": null, "path": "/ws/lang-foo"},
+                    ],
                 },
                 {
                     "id": "f", "name": "lang-foo",
@@ -203,11 +216,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn languages_are_features_that_carry_the_marker_and_a_crate() {
+    fn languages_are_crates_under_the_name_of_a_feature() {
         let expected = Language {
             feature: "foo".into(),
             package: "lang-foo".into(),
             embedded: vec!["foo-sys".into(), "bytes".into()],
+            is_remote: false,
         };
         assert_eq!(sample().languages().unwrap(), [expected]);
     }
@@ -224,6 +238,6 @@ pub(crate) mod tests {
         let mut metadata = sample();
         metadata.packages[0].features.remove("foo");
         let error = metadata.languages().unwrap_err().to_string();
-        assert!(error.contains("_language"), "{error}");
+        assert!(error.contains("gateway/Cargo.toml"), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! Makes what the tests need beyond a Rust toolchain: a Python environment of their own in
-//! `target/test-venv`, and, on a Debian machine where this runs as root, missing packages.
+//! Makes what the tests need beyond a Rust toolchain: environments of their own for Python and
+//! Node, in `target/test-venv` and `target/test-node`, and, on a Debian machine where this runs as root, missing packages.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,22 @@ use crate::matrix::SUITE;
 use crate::metadata::Metadata;
 
 /// What tests need from the package index: to build a native module, to compare message
-/// classes with, and to check what plugin authors install.
-const PYTHON_PACKAGES: [&str; 5] = [
+/// classes with, to check what plugin authors install, and to serve plugins.
+const PYTHON_PACKAGES: [&str; 7] = [
     "cython>=3,<4",
+    "grpcio>=1.85,<2",
+    "grpcio-tools>=1.85,<2",
     "setuptools>=77",
     "protobuf>=7,<8",
     "pytest>=9,<10",
     "mypy>=2,<3",
 ];
+
+/// What tests with a server of plugins in Node need.
+pub(crate) const NODE: &str = "npm";
+
+/// What such a server loads.
+const NODE_PACKAGES: [&str; 2] = ["@grpc/grpc-js@1", "@grpc/proto-loader@0.8"];
 
 /// Something that is not there, and what cannot be built or tested without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,17 +65,23 @@ pub(crate) fn run(metadata: &Metadata) -> Result {
 /// work that concerns.
 pub(crate) fn prepare(metadata: &Metadata) -> Result<Vec<Missing>> {
     let mut missing = tools()?;
-    if !missing.iter().any(|one| one.blocks.contains(&"pyo3"))
-        && let Err(error) = make_environment(&metadata.target_directory)
-    {
-        let one = Missing {
-            why: format!("the tests' Python environment could not be made: {error}"),
-            packages: &[],
-            blocks: &["pyo3"],
-        };
-        println!("missing: {}", one.why);
-        missing.push(one);
-    }
+    let target = &metadata.target_directory;
+    let mut make = |language, tool, make: fn(&Path) -> Result, blocks| {
+        if missing.iter().any(|one| one.blocks.contains(&tool)) {
+            return;
+        }
+        if let Err(error) = make(target) {
+            let one = Missing {
+                why: format!("the tests' {language} environment could not be made: {error}"),
+                packages: &[],
+                blocks,
+            };
+            println!("missing: {}", one.why);
+            missing.push(one);
+        }
+    };
+    make("Python", "pyo3", make_environment, &["pyo3", "tonic"]);
+    make("Node", NODE, make_node, &[NODE]);
     Ok(missing)
 }
 
@@ -152,6 +166,15 @@ fn probe() -> Vec<Missing> {
             blocks: &[SUITE],
         });
     }
+    if !tool("node") || !tool("npm") {
+        missing.push(Missing {
+            why:
+                "no `node` and `npm` in PATH to serve plugins with; install Debian's nodejs and npm"
+                    .into(),
+            packages: &["nodejs", "npm"],
+            blocks: &[NODE],
+        });
+    }
     missing.extend(probe_python());
     missing
 }
@@ -163,7 +186,7 @@ fn probe_python() -> Option<Missing> {
         Some(Missing {
             why,
             packages,
-            blocks: &["pyo3"],
+            blocks: &["pyo3", "tonic"],
         })
     };
     let Some(python) = python() else {
@@ -261,7 +284,7 @@ fn make_environment(target: &Path) -> Result {
         let shell = Shell::new()?;
         cmd!(shell, "{python} -m venv --clear {folder}").run()?;
     }
-    let present = "import Cython, google.protobuf, mypy, pytest, setuptools; \
+    let present = "import Cython, google.protobuf, grpc, grpc_tools, mypy, pytest, setuptools; \
                    print(Cython.__version__)";
     if output_of(Command::new(&own).args(["-c", present])).is_err() {
         let shell = Shell::new()?;
@@ -277,6 +300,26 @@ fn make_environment(target: &Path) -> Result {
         folder.display(),
         python.display()
     );
+    Ok(())
+}
+
+/// Makes `target/test-node`, with what servers in Node load.
+fn make_node(target: &Path) -> Result {
+    let folder = target.join("test-node");
+    let modules = folder.join("node_modules/@grpc");
+    if !["grpc-js", "proto-loader"]
+        .iter()
+        .all(|name| modules.join(name).is_dir())
+    {
+        std::fs::create_dir_all(&folder)?;
+        let shell = Shell::new()?;
+        cmd!(
+            shell,
+            "npm install --silent --no-audit --no-fund --prefix {folder} {NODE_PACKAGES...}"
+        )
+        .run()?;
+    }
+    println!("Node environment of the tests: {}", folder.display());
     Ok(())
 }
 

@@ -255,7 +255,7 @@ impl Recorder {
     }
 
     /// Waits for a log line.
-    pub(super) fn expect_line(&self, level: LogLevel, source: &str, message: &str) {
+    pub fn expect_line(&self, level: LogLevel, source: &str, message: &str) {
         self.wait_until(
             &format!("no {level:?} line `{message}` of `{source}`"),
             |seen| {

@@ -32,12 +32,14 @@ fn function(
     resolver: &mut HookResolver<'_>,
     settings: &PluginMeta,
 ) -> Result<Function, String> {
+    let middleware = &definition.custom_middleware;
     let driver = resolver
-        .driver(driver_of(&settings.driver, &definition.custom_middleware))
+        .driver(driver_of(&settings.driver, middleware))
         .map_err(|broken| format!("no plugin driver is available: {}", broken.reason()))?;
+    let options = middleware.driver_options.get(&*driver.name);
     Ok(Function {
         name: settings.name.as_str().into(),
-        hook: resolver.event_handler(&driver, bundle, &settings.name)?,
+        hook: resolver.event_handler(&driver, bundle, options, &settings.name)?,
         driver: driver.name,
         language: driver.language,
         time_limit: resolver.time_limit(),

@@ -302,6 +302,10 @@ fn take_bundle(read: &mut Read, found: &Found) -> Result<Option<InUse>, String> 
     if own.dispatch.is_some() {
         definition.custom_middleware.dispatch = own.dispatch;
     }
+    // So it is where their servers are.
+    if !own.driver_options.is_empty() {
+        definition.custom_middleware.driver_options = own.driver_options;
+    }
     let protective = manifest.protective.iter();
     let protective = protective.map(|key| format!("{key} (in the bundle's manifest.json)"));
     read.protective.extend(protective);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coprocess_core::{Hook, HookType, LoadError, Placement, Plugin, PluginSource, SourceKind};
+use serde_json::{Map, Value};
 use tracing::{error, warn};
 
 use super::drivers::Drivers;
@@ -14,6 +15,9 @@ use crate::bundle::Bundle;
 use crate::config::Config;
 use crate::coprocess::{Broken, CallSettings, Driver, HookCall, HookStep};
 use crate::definition::{CustomMiddleware, Dispatch, HookEntry};
+
+/// What an API says to a language.
+type Options = Map<String, Value>;
 
 /// The folder of the bundle, if the code is in one, and the driver.
 type CodeKey = (Option<PathBuf>, Arc<str>);
@@ -49,8 +53,7 @@ impl<'a> HookResolver<'a> {
         hook_type: HookType,
     ) -> HookStep {
         let driver: Arc<str> = driver_of(&entry.driver, middleware).into();
-        let placement = middleware.dispatch.map(placement);
-        let state = self.resolve(&driver, bundle, entry, hook_type, placement);
+        let state = self.resolve(&driver, bundle, middleware, entry, hook_type);
         if let Err(broken) = &state {
             let (hook, name, driver) = (hook_type.as_str(), &*entry.name, &*driver);
             error!(
@@ -86,13 +89,16 @@ impl<'a> HookResolver<'a> {
         &mut self,
         driver: &Driver,
         bundle: Option<&Bundle>,
+        options: Option<&Options>,
         name: &str,
     ) -> Result<Hook, String> {
         let find = |plugin: Arc<dyn Plugin>| {
             let found = plugin.event_handler(name);
             found.map_err(|error| with_problems(&error, &*plugin))
         };
-        let own = self.plugin(bundle, driver).and_then(find);
+        let own = self.plugin(bundle, driver, options);
+        let own = own.map_err(|broken| broken.reason().to_owned());
+        let own = own.and_then(find);
         let Err(reason) = own else { return own };
         match self.event_folder(driver) {
             None => Err(reason),
@@ -126,13 +132,14 @@ impl<'a> HookResolver<'a> {
         &mut self,
         driver: &str,
         bundle: Option<&Bundle>,
+        middleware: &CustomMiddleware,
         entry: &HookEntry,
         hook_type: HookType,
-        placement: Option<Placement>,
     ) -> Result<HookCall, Broken> {
         let found = self.driver(driver)?;
-        let plugin = self.plugin(bundle, &found).map_err(Broken::Code)?;
-        let hook = match placement {
+        let options = middleware.driver_options.get(driver);
+        let plugin = self.plugin(bundle, &found, options)?;
+        let hook = match middleware.dispatch.map(placement) {
             Some(placement) => plugin.placed_hook(&entry.name, hook_type, placement),
             None => plugin.hook(&entry.name, hook_type),
         };
@@ -179,7 +186,20 @@ impl<'a> HookResolver<'a> {
         }))
     }
 
+    /// The plugin of an API: a remote one, or its code.
     fn plugin(
+        &mut self,
+        bundle: Option<&Bundle>,
+        driver: &Driver,
+        options: Option<&Options>,
+    ) -> Result<Arc<dyn Plugin>, Broken> {
+        match remote(driver, options)? {
+            Some(plugin) => Ok(plugin),
+            None => self.code(bundle, driver).map_err(Broken::Code),
+        }
+    }
+
+    fn code(
         &mut self,
         bundle: Option<&Bundle>,
         driver: &Driver,
@@ -200,7 +220,20 @@ impl<'a> HookResolver<'a> {
     }
 }
 
-/// The driver of an entry: its own if it names one, or else the API's.
+/// The language's plugin for functions that live elsewhere, if it has such.
+fn remote(driver: &Driver, options: Option<&Options>) -> Result<Option<Arc<dyn Plugin>>, Broken> {
+    let (name, none) = (&driver.name, Options::new());
+    let given = options.unwrap_or(&none);
+    match driver.language.remote(given) {
+        Some(Ok(plugin)) => Ok(Some(plugin)),
+        Some(Err(error)) => Err(Broken::Driver(format!("driver `{name}`: {error}"))),
+        None if given.is_empty() => Ok(None),
+        None => Err(Broken::Driver(format!(
+            "driver_options.{name}: driver `{name}` has no options of an API"
+        ))),
+    }
+}
+
 fn placement(dispatch: Dispatch) -> Placement {
     match dispatch {
         Dispatch::Auto => Placement::Auto,
@@ -209,6 +242,7 @@ fn placement(dispatch: Dispatch) -> Placement {
     }
 }
 
+/// The driver of an entry: its own if it names one, or else the API's.
 pub(super) fn driver_of<'a>(own: &'a str, middleware: &'a CustomMiddleware) -> &'a str {
     if own.is_empty() {
         &middleware.driver

@@ -230,6 +230,9 @@ pub struct CustomMiddleware {
     pub driver: String,
     /// Where the hooks run (an addition); absent leaves it to the language's own settings.
     pub dispatch: Option<Dispatch>,
+    /// Options of this API for the languages of its hooks, by driver (an addition).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub driver_options: BTreeMap<String, Map<String, Value>>,
     /// Finds the session of a caller whom `auth_check` has accepted before.
     pub id_extractor: IdExtractor,
 }

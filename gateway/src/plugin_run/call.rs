@@ -56,9 +56,9 @@ impl<'a> Runner<'a> {
         let recorder = Arc::new(Recorder::default());
         ffi::install_host(Arc::<Recorder>::clone(&recorder) as Arc<dyn Host>);
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()
-            .expect("a runtime without threads and sockets needs nothing of the system");
+            .expect("the system has files left for a runtime");
         Self {
             config,
             registry,
@@ -86,8 +86,9 @@ impl<'a> Runner<'a> {
             let (hook, driver) = (chosen.hook_type.as_str(), &chosen.driver);
             Problem::Hook(format!("{hook} hook `{name}` in {driver}: {reason}"))
         };
-        let plugin = language
-            .load(&code.source)
+        let remote = language.remote(&code.options(&chosen.driver));
+        let plugin = remote
+            .unwrap_or_else(|| language.load(&code.source))
             .map_err(|error| failed(error.to_string()))?;
         let hook = plugin.hook(name, chosen.hook_type).map_err(|error| {
             let mut reasons = vec![error.to_string()];

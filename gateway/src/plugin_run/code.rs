@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use coprocess_core::{HookType, PluginSource, SourceKind};
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 use super::{CodeArguments, Problem};
@@ -49,6 +50,12 @@ impl Code {
             }
         };
         found.map_err(Problem::Usage)
+    }
+
+    /// What the manifest says to a language.
+    pub(super) fn options(&self, driver: &str) -> Map<String, Value> {
+        let options = self.middleware.driver_options.get(driver);
+        options.cloned().unwrap_or_default()
     }
 
     fn in_folder(folder: &Path, driver: Option<String>) -> Result<Self, String> {

@@ -12,11 +12,19 @@ pub(crate) mod examples;
 pub(crate) mod extractor;
 pub(crate) mod fail_closed;
 pub(crate) mod failures;
+#[allow(
+    dead_code,
+    reason = "a binary whose plugins all live elsewhere has no use for it"
+)]
 pub(crate) mod faults;
 pub(crate) mod fired;
 pub(crate) mod framing;
 pub(crate) mod hooks;
 pub(crate) mod limits;
+#[allow(
+    dead_code,
+    reason = "a binary whose plugins all live elsewhere has no use for it"
+)]
 pub(crate) mod native;
 pub(crate) mod overrides;
 pub(crate) mod plugin_run;
@@ -69,11 +77,14 @@ pub(crate) fn start_with(
     Setup { gateway, upstream }
 }
 
-/// Makes every scenario a test of the language module that calls this. A scenario that is
-/// missing from the list is dead code, which the compiler tells.
+/// Makes every scenario a test of the language module that calls this, or those that it lists
+/// of one module. A scenario that is missing here is dead code, which the compiler tells.
 macro_rules! scenarios {
     ($driver:literal) => {
-        scenarios!($driver, hooks: [
+        scenarios!(@all scenarios, $driver);
+    };
+    (@all $then:ident, $driver:literal) => {
+        $then!($driver, hooks: [
             every_hook_leaves_its_mark_in_order,
             hooks_of_one_kind_run_in_the_order_of_their_list,
             a_disabled_hook_does_not_run,
@@ -83,7 +94,7 @@ macro_rules! scenarios {
             a_hook_sees_its_session_and_config,
             hooks_run_before_a_tunnel_opens,
         ]);
-        scenarios!($driver, edits: [
+        $then!($driver, edits: [
             headers_are_deleted_and_set,
             parameters_are_deleted_and_set,
             a_new_url_goes_to_the_upstream_to_the_byte,
@@ -95,14 +106,14 @@ macro_rules! scenarios {
             a_hook_that_changes_nothing_changes_nothing,
             requests_at_the_same_time_are_not_mixed_up,
         ]);
-        scenarios!($driver, overrides: [
+        $then!($driver, overrides: [
             the_table_holds_for_pre_hooks,
             the_table_holds_for_every_request_hook,
             the_upstream_and_later_hooks_are_not_asked,
             an_xml_request_is_refused_in_xml,
             overrides_in_a_response_hook_have_no_effect,
         ]);
-        scenarios!($driver, auth: [
+        $then!($driver, auth: [
             a_token_opens_the_api,
             no_token_is_forbidden,
             later_hooks_see_the_session,
@@ -110,7 +121,7 @@ macro_rules! scenarios {
             a_check_is_ignored_on_a_keyless_api,
             the_older_switch_works_too,
         ]);
-        scenarios!($driver, sessions: [
+        $then!($driver, sessions: [
             every_field_is_shown_stored_and_listed,
             a_session_decides_whether_its_caller_may_pass,
             edits_in_later_hooks_are_not_stored,
@@ -123,7 +134,7 @@ macro_rules! scenarios {
             another_identity_leaves_no_session,
             sessions_survive_the_end_of_the_process,
         ]);
-        scenarios!($driver, limits: [
+        $then!($driver, limits: [
             a_rate_holds_and_a_client_that_knocks_gets_in_again,
             a_quota_is_told_and_ends_with_its_own_text,
             limits_of_one_api_are_counted_by_themselves,
@@ -136,18 +147,18 @@ macro_rules! scenarios {
             gateways_with_one_store_admit_exactly_what_there_is,
             limits_hold_locally_while_the_store_is_away,
         ]);
-        scenarios!($driver, policies: [
+        $then!($driver, policies: [
             a_session_is_that_of_its_policies,
             policies_that_cannot_be_applied_refuse_the_caller,
             a_key_may_be_asked_for_beside_the_plugin,
         ]);
-        scenarios!($driver, shared_sessions: [
+        $then!($driver, shared_sessions: [
             gateways_share_sessions_and_their_end,
             a_store_that_is_away_is_told_and_keeps_nobody_out,
             a_stored_session_that_is_none_lets_nobody_in,
             a_session_of_the_original_is_used,
         ]);
-        scenarios!($driver, extractor: [
+        $then!($driver, extractor: [
             every_combination_spares_the_plugin_the_second_call,
             a_hit_brings_back_every_field,
             what_has_no_id_is_refused_before_the_plugin,
@@ -164,7 +175,7 @@ macro_rules! scenarios {
             an_extractor_without_a_plugin_has_no_effect,
             a_broken_plugin_is_not_spared,
         ]);
-        scenarios!($driver, bodies: [
+        $then!($driver, bodies: [
             a_body_over_the_limit_is_refused_before_the_upstream_sees_it,
             a_hook_that_wants_no_body_lets_it_stream,
             a_malformed_body_is_the_clients_fault,
@@ -172,7 +183,7 @@ macro_rules! scenarios {
             a_client_that_waits_to_be_told_to_continue_is_told,
             an_upstream_that_breaks_off_is_not_shown_to_a_response_hook,
         ]);
-        scenarios!($driver, responses: [
+        $then!($driver, responses: [
             status_body_and_headers_are_rewritten,
             repeated_cookies_are_edited_one_by_one,
             both_forms_of_headers_may_grow,
@@ -184,21 +195,21 @@ macro_rules! scenarios {
             the_gateways_own_errors_are_not_shown,
             a_response_to_head_stays_without_a_body,
         ]);
-        scenarios!($driver, framing: [
+        $then!($driver, framing: [
             answers_without_a_body_stay_without_one,
             codes_that_are_no_final_status_are_refused,
             response_hooks_may_meet_responses_without_a_body,
             fields_of_one_hop_are_not_a_hooks_to_set,
             hooks_run_for_http_2_clients_too,
         ]);
-        scenarios!($driver, failures: [
+        $then!($driver, failures: [
             a_hook_that_fails_is_a_middleware_error,
             the_log_has_the_traceback,
             a_failing_response_hook_is_a_middleware_error,
             a_hook_that_fails_harms_nobody_else,
             nothing_malformed_ever_leaves,
         ]);
-        scenarios!($driver, fail_closed: [
+        $then!($driver, fail_closed: [
             a_function_that_does_not_exist_refuses_its_api,
             an_auth_check_that_does_not_exist_lets_nobody_in,
             a_file_that_does_not_parse_refuses_only_who_needs_it,
@@ -207,7 +218,7 @@ macro_rules! scenarios {
             a_missing_driver_refuses_its_api,
             plugins_can_be_turned_on_by_a_variable,
         ]);
-        scenarios!($driver, time_limit: [
+        $then!($driver, time_limit: [
             an_endless_loop_ends_at_the_limit,
             an_endless_auth_check_lets_nobody_in,
             an_endless_response_hook_ends_at_the_limit,
@@ -215,7 +226,7 @@ macro_rules! scenarios {
             an_entry_may_have_a_limit_of_its_own,
             an_endless_loop_slows_nobody_else,
         ]);
-        scenarios!($driver, events: [
+        $then!($driver, events: [
             an_event_reaches_the_log_and_a_web_hook,
             an_event_without_a_handler_is_no_error,
             payloads_arrive_as_they_are,
@@ -226,7 +237,7 @@ macro_rules! scenarios {
             what_was_never_stored_reads_as_nothing,
             log_lines_have_the_level_that_was_asked_for,
         ]);
-        scenarios!($driver, storage: [
+        $then!($driver, storage: [
             stored_data_survives_a_restart,
             a_gateway_that_is_killed_starts_again_with_its_data,
             a_full_store_refuses_and_names_the_key_to_raise,
@@ -236,13 +247,13 @@ macro_rules! scenarios {
             requests_go_on_while_redis_is_away,
             requests_go_on_while_redis_hangs,
         ]);
-        scenarios!($driver, fired: [
+        $then!($driver, fired: [
             answers_from_400_are_auth_failures_whichever_hook_gives_them,
             a_response_hooks_override_is_no_event,
             refused_callers_and_keys_are_events,
             hooks_that_fail_are_events_of_both_levels,
         ]);
-        scenarios!($driver, event_handlers: [
+        $then!($driver, event_handlers: [
             a_handler_gets_the_whole_message,
             handlers_that_raise_loop_or_sleep_harm_nobody,
             a_handler_that_is_not_there_is_said_and_its_api_serves,
@@ -254,7 +265,7 @@ macro_rules! scenarios {
             handlers_that_fire_events_do_not_go_in_circles,
             a_flood_of_events_is_bounded_and_slows_nobody_down,
         ]);
-        scenarios!($driver, reload: [
+        $then!($driver, reload: [
             edited_code_is_picked_up,
             a_new_function_is_found_after_a_reload,
             a_request_in_flight_finishes_on_the_old_code,
@@ -263,7 +274,7 @@ macro_rules! scenarios {
             requests_in_hooks_finish_on_sigterm,
             sigint_is_the_gateways_also_with_plugins,
         ]);
-        scenarios!($driver, bundles: [
+        $then!($driver, bundles: [
             files_of_a_bundle_find_each_other,
             a_manifest_takes_the_place_of_the_definitions_hooks,
             the_entry_of_a_bundle_need_not_be_called_middleware,
@@ -274,7 +285,7 @@ macro_rules! scenarios {
             the_last_good_version_serves_and_is_told,
             a_hundred_reloads_under_load_leave_nothing_behind,
         ]);
-        scenarios!($driver, examples: [
+        $then!($driver, examples: [
             bearer_tokens_open_an_api_and_leave_a_session,
             bots_are_refused_and_people_are_not,
             one_id_goes_all_the_way_and_back,
@@ -282,7 +293,7 @@ macro_rules! scenarios {
             every_cookie_gets_its_flags,
             example_plugins_pass_their_cases,
         ]);
-        scenarios!($driver, plugin_run: [
+        $then!($driver, plugin_run: [
             the_same_comes_out_as_goes_to_an_upstream,
             an_auth_hook_accepts_or_rejects,
             a_later_hook_is_given_the_session_of_the_file,
@@ -294,10 +305,10 @@ macro_rules! scenarios {
             a_bundle_runs_from_its_folder_and_from_its_archive,
             cases_say_what_is_expected_and_what_there_was,
         ]);
-        scenarios!($driver, certificates: [
+        $then!($driver, certificates: [
             a_hook_sees_the_clients_certificate,
         ]);
-        scenarios!($driver, traffic: [
+        $then!($driver, traffic: [
             steps_run_in_their_order,
             limits_are_asked_for_past_all_hooks_but_the_one_that_authenticates,
             ignored_paths_run_the_other_hooks,
@@ -307,7 +318,7 @@ macro_rules! scenarios {
             kept_responses_stay_with_their_caller,
             a_hook_may_hand_over_to_another_api,
         ]);
-        scenarios!($driver, seed: [
+        $then!($driver, seed: [
             the_first_plugin_is_seen_at_the_upstream,
         ]);
     };
@@ -322,3 +333,12 @@ macro_rules! scenarios {
         }
     };
 }
+
+/// Knows every scenario, so that a language which cannot run some of them leaves none unused.
+macro_rules! known {
+    ($driver:literal, $module:ident: [$($scenario:ident),* $(,)?]) => {
+        const _: &[fn(Driver)] = &[$($module::$scenario),*];
+    };
+}
+
+scenarios!(@all known, "");

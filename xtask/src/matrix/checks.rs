@@ -233,6 +233,7 @@ mod tests {
             feature: "foo".into(),
             package: "lang-foo".into(),
             embedded: vec!["foo-sys".into(), "bytes".into()],
+            is_remote: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::checks::Check;
 use crate::metadata::Language;
+use crate::setup::NODE;
 use crate::step::Step;
 
 /// What the gateway's own tests need, whatever the features.
@@ -40,6 +41,8 @@ enum Tests {
     All,
     /// Those that look at what is linked: the graph is the plain one, which has a row.
     OfTheChoice,
+    /// Those of a language that runs nothing in the process: the others have other rows.
+    OfTheLanguage,
     /// They are built: the languages are those of the row before.
     Build,
 }
@@ -65,12 +68,16 @@ pub(crate) fn rows(languages: &[Language]) -> Vec<Row> {
         let command = format!("test -p {}", language.package);
         command_row(&language.package, &command, &language.embedded)
     }));
-    for choice in &choices {
-        rows.push(lint_row(choice));
-    }
-    for choice in &choices {
-        rows.push(docs_row(choice));
-    }
+    // Nothing of the sources is there or not by such a language alone.
+    let is_plain_again = |choice: &&Choice| {
+        !choice
+            .without_effect
+            .as_ref()
+            .is_some_and(|one| one.is_remote)
+    };
+    rows.extend(choices.iter().filter(is_plain_again).map(lint_row));
+    rows.extend(choices.iter().filter(is_plain_again).map(docs_row));
+    rows.push(template_row());
     rows
 }
 
@@ -84,10 +91,13 @@ fn choices(languages: &[Language]) -> Vec<Choice> {
             arguments: format!("--features {features}"),
             name: features,
             languages: names(chosen).join(", "),
-            needs: chosen.iter().flat_map(|one| one.embedded.clone()).collect(),
+            needs: needs(chosen),
             without_effect: None,
             embedded: chosen.to_vec(),
-            tests: Tests::All,
+            tests: match chosen {
+                [alone] if alone.is_remote => Tests::OfTheLanguage,
+                _ => Tests::All,
+            },
         }
     };
     let plain = |name: &str, arguments: String, without_effect| Choice {
@@ -129,6 +139,18 @@ fn choices(languages: &[Language]) -> Vec<Choice> {
     choices
 }
 
+/// The interpreters, and for tests with servers what these run on.
+fn needs(languages: &[Language]) -> Vec<String> {
+    let mut needs: Vec<String> = languages
+        .iter()
+        .flat_map(|one| one.embedded.clone())
+        .collect();
+    if languages.iter().any(|one| one.is_remote) {
+        needs.push(NODE.to_owned());
+    }
+    needs
+}
+
 fn test_row(choice: &Choice) -> Row {
     let mut checks = Vec::new();
     if let Some(language) = &choice.without_effect {
@@ -145,6 +167,12 @@ fn test_row(choice: &Choice) -> Row {
         Tests::All => Check::Passes(Step::cargo(&format!("test {arguments}"))),
         Tests::OfTheChoice => {
             Check::SomeTestsPass(Step::cargo(&format!("test {arguments} --test it plain::")))
+        }
+        Tests::OfTheLanguage => {
+            let module = &choice.languages;
+            Check::SomeTestsPass(Step::cargo(&format!(
+                "test {arguments} --test it {module}::"
+            )))
         }
         Tests::Build => Check::Passes(Step::cargo(&format!("test {arguments} --no-run"))),
     });
@@ -165,6 +193,19 @@ fn refused_row(languages: &[Language]) -> Row {
         checks: vec![Check::RefusedNaming(
             languages.iter().map(|one| one.feature.clone()).collect(),
         )],
+    }
+}
+
+/// The language that authors of others begin with, outside of the workspace.
+fn template_row() -> Row {
+    let manifest = "examples/lang-template/Cargo.toml";
+    // The same versions as here, so that what is built already is not built again.
+    let lock = Step::program(&["cp", "Cargo.lock", "examples/lang-template/Cargo.lock"]);
+    let test = format!("test --manifest-path {manifest} --target-dir target");
+    Row {
+        name: "lang-template".to_owned(),
+        needs: Vec::new(),
+        checks: vec![Check::Passes(lock), Check::Passes(Step::cargo(&test))],
     }
 }
 
@@ -211,6 +252,7 @@ mod tests {
             feature: feature.to_owned(),
             package: format!("lang-{feature}"),
             embedded: vec![format!("{feature}-sys")],
+            is_remote: false,
         }
     }
 
@@ -252,6 +294,24 @@ mod tests {
                 "no row `{row}` in {names:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_remote_language_alone_runs_its_own_module() {
+        let remote = Language {
+            is_remote: true,
+            ..language("foo")
+        };
+        let rows = rows(&[remote, language("bar")]);
+        let row = |name: &str| rows.iter().find(|row| row.name == name);
+        let check = &row("coprocess,foo").unwrap().checks[1];
+        let own = Step::cargo("test --features coprocess,foo --test it foo::");
+        assert_eq!(*check, Check::SomeTestsPass(own));
+        assert!(row("clippy foo").is_none() && row("docs foo").is_none());
+        assert!(row("clippy coprocess,foo").is_some());
+        let check = &row("coprocess,foo,bar").unwrap().checks[1];
+        let all = Step::cargo("test --features coprocess,foo,bar");
+        assert_eq!(*check, Check::Passes(all));
     }
 
     #[test]

@@ -148,6 +148,7 @@ mod tests {
         assert_eq!(edges(&metadata), []);
         metadata.packages[1].dependencies.push(Dependency {
             name: "gateway".into(),
+            rename: None,
             kind: "dev".into(),
             local: true,
         });

@@ -5,6 +5,7 @@ mod budget;
 mod cfg;
 mod docs;
 mod files;
+mod languages;
 mod mask;
 mod table;
 mod words;
@@ -66,6 +67,7 @@ fn findings(metadata: &Metadata) -> Result<Vec<Finding>> {
         findings.extend(check_file(file, &languages));
     }
     findings.extend(words::one_unsafe_module_per_language(&files));
+    findings.extend(languages::lines(&files, &languages));
     findings.extend(docs::links(&metadata.root, &files));
     findings.extend(table::check(&files));
     findings.sort();
