@@ -121,6 +121,8 @@ pub(crate) fn session(message: proto::SessionState) -> Session {
         key_id: message.key_id,
         post_expiry_action: message.post_expiry_action,
         post_expiry_grace_period: message.post_expiry_grace_period,
+        // What no plugin is shown.
+        ..Session::default()
     }
 }
 
