@@ -43,7 +43,7 @@ pub use plugin::{Hook, Placement, Plugin, PluginSource, RemotePlugin, SourceKind
 pub use registry::{LanguageRegistration, LanguageRegistry};
 pub use request_id::RequestId;
 pub use session::{
-    AccessDefinition, AccessSpec, ApiLimit, BasicAuthData, JwtData, Monitor, Session,
+    AccessDefinition, AccessSpec, ApiLimit, BasicAuthData, EndpointLimit, JwtData, Monitor, Session,
 };
 
 /// What [`register_language!`] expands to needs; not part of the contract.

@@ -55,6 +55,10 @@ pub struct Session {
     pub key_id: String,
     pub post_expiry_action: String,
     pub post_expiry_grace_period: i64,
+    /// Seconds between attempts of a request over the rate. No plugin is shown it.
+    pub throttle_interval: f64,
+    /// How many attempts there are. No plugin is shown it.
+    pub throttle_retry_limit: i64,
 }
 
 /// What a key may do with one API.
@@ -70,6 +74,21 @@ pub struct AccessDefinition {
     /// What the counters of `limit` are shared by; empty means the API alone. No plugin is
     /// shown it.
     pub allowance_scope: String,
+    /// Rates of single paths, in the place of the key's. No plugin is shown them.
+    pub endpoints: Vec<EndpointLimit>,
+}
+
+/// The rate of a key on one path of an API.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EndpointLimit {
+    /// A pattern of paths.
+    pub path: String,
+    /// The method.
+    pub method: String,
+    /// Requests …
+    pub rate: f64,
+    /// … in so many seconds.
+    pub per: f64,
 }
 
 /// Rate and quota of a key on one API, with the meaning that they have in a session.

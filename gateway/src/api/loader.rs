@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::drivers::Drivers;
 use super::plugins::HookResolver;
-use super::steps::{Made, Steps, asks_plugin};
+use super::steps::{Steps, asks_plugin};
 use super::upstream_tls::{UpstreamTls, may_go_elsewhere};
 use super::{Api, ApiTable, event_handlers, uptime_tests};
 use crate::bundle::{self, Bundles, Found, InUse};
@@ -223,13 +223,7 @@ impl Loader {
             reports: Vec::new(),
             asked: Vec::new(),
         };
-        let Made {
-            request_chain,
-            inquiry,
-            response_steps,
-            response_hooks,
-            hooks,
-        } = steps.make(refused.clone())?;
+        let made = steps.make(refused.clone())?;
         let spec = Arc::new(spec(definition));
         let (events, event_handlers) =
             event_handlers::make(definition, used, &spec, &self.events, resolver);
@@ -241,11 +235,11 @@ impl Loader {
             strip_listen_path: definition.proxy.strip_listen_path,
             preserve_host_header: definition.proxy.preserve_host_header,
             target: Arc::new(target),
-            request_chain,
-            response_steps,
-            response_hooks,
+            request_chain: made.request_chain,
+            response_steps: made.response_steps,
+            response_hooks: made.response_hooks,
             spec,
-            hooks,
+            hooks: made.hooks,
             events,
             event_handlers,
             bundle,
@@ -254,7 +248,7 @@ impl Loader {
             text: Arc::clone(&read.text),
             keeps_quotas: definition.dont_set_quota_on_create,
             tally: self.tallies.of(&definition.api_id),
-            inquiry,
+            inquiry: made.inquiry,
             uptime_tests: uptime_tests::make(definition, &tls)?,
             tls,
             wants_certificates: definition.wants_certificates(),

@@ -15,7 +15,7 @@ use crate::definition::{ApiDefinition, HookEntry, auth};
 use crate::limits::window::Rate;
 use crate::middleware::{
     AccessRights, Balance, Bodies, Breakers, Cors, HandOver, Headers, IpLists, KeyLimits, Methods,
-    Organisation, PlainResponses, Refuse, ResponseCache, Rewrite, Schemas, SessionState,
+    Organisation, PathRates, PlainResponses, Refuse, ResponseCache, Rewrite, Schemas, SessionState,
     SizeLimits, StripAuth, TimeLimits, UnlessIgnored, Version, WholeApi, ignores_paths,
 };
 use crate::traffic::addresses::Addresses;
@@ -216,7 +216,7 @@ impl Steps<'_, '_> {
             return Ok(());
         }
         let limits = self.limits()?;
-        if limits.api.is_some() {
+        if limits.api.is_some() || limits.paths.is_some() {
             chain.push(limits);
         }
         Ok(())
@@ -251,6 +251,8 @@ impl Steps<'_, '_> {
                 name: format!("{}-{}", definition.org_id, definition.api_id),
                 rate,
             }),
+            paths: PathRates::new(definition, self.meaning())?,
+            meaning: self.meaning(),
             is_shown: !hooks.post.is_empty() || !hooks.response.is_empty(),
         })
     }

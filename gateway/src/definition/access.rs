@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use coprocess_core::{AccessDefinition, AccessSpec, ApiLimit};
+use coprocess_core::{AccessDefinition, AccessSpec, ApiLimit, EndpointLimit};
 use serde::{Deserialize, Serialize};
+
+use crate::traffic::paths::Meaning;
 
 /// `access_rights`, by API id
 pub type AccessRights = BTreeMap<String, AccessRight>;
@@ -24,6 +26,38 @@ pub struct AccessRight {
     pub limit: Limit,
     /// What those limits are counted under.
     pub allowance_scope: String,
+    /// Rates of single paths.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One of `endpoints`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Endpoint {
+    /// A pattern of paths, as those of definitions are.
+    pub path: String,
+    /// The methods, each with its rate.
+    pub methods: Vec<EndpointMethod>,
+}
+
+/// One of `endpoints[].methods`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct EndpointMethod {
+    /// The method.
+    pub name: String,
+    /// Its rate.
+    pub limit: EndpointRate,
+}
+
+/// `endpoints[].methods[].limit`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct EndpointRate {
+    /// Requests …
+    pub rate: f64,
+    /// … in so many seconds.
+    pub per: f64,
 }
 
 /// One of `allowed_urls`
@@ -95,8 +129,42 @@ pub fn check(rights: &AccessRights) -> Result<(), String> {
             ));
         }
         right.limit.check(&format!("access_rights.{id}.limit."))?;
+        for (place, endpoint) in right.endpoints.iter().enumerate() {
+            let at = format!("access_rights.{id}.endpoints[{place}]");
+            endpoint.check().map_err(|told| format!("{at}.{told}"))?;
+        }
     }
     Ok(())
+}
+
+impl Endpoint {
+    /// What cannot be meant.
+    fn check(&self) -> Result<(), String> {
+        Meaning::default().check(&self.path)?;
+        for (place, method) in self.methods.iter().enumerate() {
+            if method.name.is_empty() {
+                return Err(format!("methods[{place}].name: it is missing or empty"));
+            }
+            let EndpointRate { rate, per } = method.limit;
+            if rate < 0.0 || per < 0.0 {
+                return Err(format!(
+                    "methods[{place}].limit: {rate} in {per} seconds is below 0"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, method by method.
+    fn limits(self) -> impl Iterator<Item = EndpointLimit> {
+        let path = self.path;
+        self.methods.into_iter().map(move |method| EndpointLimit {
+            path: path.clone(),
+            method: method.name,
+            rate: method.limit.rate,
+            per: method.limit.per,
+        })
+    }
 }
 
 impl From<AccessRight> for AccessDefinition {
@@ -113,6 +181,11 @@ impl From<AccessRight> for AccessDefinition {
             allowed_urls: urls.collect(),
             limit: (limit != ApiLimit::default()).then_some(limit),
             allowance_scope: right.allowance_scope,
+            endpoints: right
+                .endpoints
+                .into_iter()
+                .flat_map(Endpoint::limits)
+                .collect(),
         }
     }
 }

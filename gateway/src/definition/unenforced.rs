@@ -24,7 +24,6 @@ const PROTECTIVE: &[&str] = &[
     "use_openid",
     "version_data.versions.*.extended_paths.go_plugin",
     "version_data.versions.*.extended_paths.internal",
-    "version_data.versions.*.extended_paths.rate_limit",
     "version_data.versions.*.extended_paths.transform_jq",
     "version_data.versions.*.extended_paths.transform_jq_response",
     "version_data.versions.*.extended_paths.validate_request",

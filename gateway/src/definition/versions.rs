@@ -126,6 +126,8 @@ pub struct ExtendedPaths {
     pub black_list: Vec<PathEntry>,
     /// How large a body may be.
     pub size_limits: Vec<SizeLimit>,
+    /// The rates of all requests together.
+    pub rate_limit: Vec<PathRate>,
     /// How long the upstream may take.
     pub hard_timeouts: Vec<HardTimeout>,
     /// Which method the upstream sees.
@@ -169,6 +171,14 @@ macro_rules! entries {
 }
 
 entries! {
+    /// How often a path may be asked for, by all callers together.
+    PathRate {
+        /// Requests …
+        rate: f64,
+        /// … in so many seconds.
+        per: f64,
+    }
+
     /// How large a body may be.
     SizeLimit {
         /// Most bytes.

@@ -19,9 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use coprocess_core::{ApiLimit, Session};
+use coprocess_core::{AccessDefinition, ApiLimit, EndpointLimit, Session};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tracing::{error, info, warn};
 
 use crate::session::key::{HashFunction, KeyNames};
@@ -46,6 +46,9 @@ pub enum RateMode {
     Local,
 }
 
+/// Most requests that wait until their rate allows them.
+const MOST_WAITING: usize = 10_000;
+
 /// All counters, as one process sees them.
 pub struct Limits {
     table: Table,
@@ -55,15 +58,19 @@ pub struct Limits {
     mode: RateMode,
     /// Held while quotas are written down or removed.
     writing: Mutex<()>,
+    /// Places for requests that wait until their rate allows them.
+    waiting: Semaphore,
     /// The log has said that the shared counters cannot be reached, or quotas not written.
     is_away: AtomicBool,
 }
 
 /// What a request of a session is held to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Demand<'a> {
     /// The rate of its key.
     pub rate: Option<Rate>,
+    /// The path that the rate is for, where it is not for all of them.
+    pub endpoint: Option<&'a EndpointLimit>,
     /// The quota of its key.
     pub quota: Option<QuotaLimit>,
     /// Whose counters they are, beside the key's.
@@ -109,15 +116,22 @@ const RATE_PREFIX: &str = "coprocess-rate-";
 
 impl<'a> Demand<'a> {
     /// What `session` says of requests to an API.
-    pub fn of(session: &'a Session, api_id: &'a str) -> Self {
-        match own_limit(session, api_id) {
+    pub fn of(session: &'a Session, api_id: &str) -> Self {
+        Self::of_right(session, session.access_rights.get(api_id))
+    }
+
+    /// The same, where the session's right to the API is known already.
+    pub fn of_right(session: &'a Session, right: Option<&'a AccessDefinition>) -> Self {
+        match right.and_then(limit_of) {
             Some((limit, scope)) => Self {
                 rate: Rate::new(limit.rate, limit.per),
+                endpoint: None,
                 quota: QuotaLimit::new(limit.quota_max, limit.quota_renewal_rate),
                 scope,
             },
             None => Self {
                 rate: Rate::new(session.rate, session.per),
+                endpoint: None,
                 quota: QuotaLimit::new(session.quota_max, session.quota_renewal_rate),
                 scope: "",
             },
@@ -126,8 +140,11 @@ impl<'a> Demand<'a> {
 }
 
 /// The limit of a session for one API alone, and what its counters are shared by.
-pub fn own_limit<'a>(session: &'a Session, api_id: &'a str) -> Option<(&'a ApiLimit, &'a str)> {
-    let right = session.access_rights.get(api_id)?;
+pub fn own_limit<'a>(session: &'a Session, api_id: &str) -> Option<(&'a ApiLimit, &'a str)> {
+    limit_of(session.access_rights.get(api_id)?)
+}
+
+fn limit_of(right: &AccessDefinition) -> Option<(&ApiLimit, &str)> {
     Some((right.limit.as_ref()?, &right.allowance_scope))
 }
 
@@ -165,6 +182,7 @@ impl Limits {
             names,
             mode,
             writing: Mutex::new(()),
+            waiting: Semaphore::new(MOST_WAITING),
             is_away: AtomicBool::new(false),
         })
     }
@@ -172,6 +190,11 @@ impl Limits {
     /// Where what outlives the process is kept.
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store)
+    }
+
+    /// A place to wait for a rate; nothing where too many wait already.
+    pub fn wait(&self) -> Option<SemaphorePermit<'_>> {
+        self.waiting.try_acquire().ok()
     }
 
     /// Whether such a request is counted in a store that gateways share.
@@ -195,43 +218,72 @@ impl Limits {
     ) -> Decision {
         let now = self.now();
         let (scope, text) = key.counted_under(demand.scope);
+        // The rate of a path has a counter of its own.
+        let of_path = demand
+            .endpoint
+            .map(|path| format!("{scope}\u{0}{}", name_of(path)));
+        let path = of_path.as_ref().map(|scope| Count {
+            scope,
+            key: text,
+            rate: demand.rate,
+            quota: None,
+        });
         let own = Count {
             scope: &scope,
             key: text,
-            rate: demand.rate,
+            rate: demand.rate.filter(|_| path.is_none()),
             quota: demand.quota,
         };
         let mut decision = Decision::default();
+        if let Some(path) = &path {
+            decision = decide(self.table.count(path, now, Found::default), Refused::Rate);
+            if decision.refused.is_some() {
+                return decision;
+            }
+        }
         let is_counted = own.rate.is_some() || own.quota.is_some();
         if is_counted {
             let find = || match is_kept {
                 true => self.find(demand.scope, key),
                 false => Found::default(),
             };
-            decision = decide(self.table.count(&own, now, find), Refused::Rate);
+            let found = decide(self.table.count(&own, now, find), Refused::Rate);
+            decision = Decision {
+                rate: found.rate.or(decision.rate),
+                ..found
+            };
         }
-        let Some(api) = api.filter(|_| decision.refused.is_none()) else {
-            return decision;
-        };
+        if let Some(api) = api.filter(|_| decision.refused.is_none()) {
+            decision = self.count_api(api, decision, now);
+            if decision.refused.is_some() && is_counted {
+                self.table.take_back(&own);
+            }
+        }
+        if let Some(path) = path.filter(|_| decision.refused.is_some()) {
+            self.table.take_back(&path);
+        }
+        decision
+    }
+
+    /// Counts a request, which its key may make, for the API.
+    fn count_api(&self, api: ApiRate<'_>, so_far: Decision, now: u64) -> Decision {
         let whole = Count {
             scope: "\u{0}api",
             key: api.name,
             rate: Some(api.rate),
             quota: None,
         };
-        let outcome = self.table.count(&whole, now, Found::default);
-        let verdict = decide(outcome, Refused::Api);
+        let verdict = decide(self.table.count(&whole, now, Found::default), Refused::Api);
         if verdict.refused.is_some() {
-            if is_counted {
-                self.table.take_back(&own);
-            }
             return Decision {
-                quota: decision.quota,
+                quota: so_far.quota,
                 ..verdict
             };
         }
-        decision.rate = decision.rate.or(verdict.rate);
-        decision
+        Decision {
+            rate: so_far.rate.or(verdict.rate),
+            ..so_far
+        }
     }
 
     /// Counts a request where all gateways do; here, where that cannot be reached.
@@ -293,13 +345,16 @@ impl Limits {
         let quota_name = self.quota_name(demand.scope, key);
         Ask {
             // What is in braces decides where a cluster has it: beside the quota.
-            rate: demand.rate.map(|rate| shared(rate, &quota_name)),
+            rate: demand.rate.map(|rate| match demand.endpoint {
+                None => shared(rate, &quota_name, ""),
+                Some(path) => shared(rate, &quota_name, &name_of(path)),
+            }),
             quota: demand.quota.map(|quota| SharedQuota {
                 name: quota_name,
                 max: quota.max,
                 renewal: quota.renewal,
             }),
-            api: api.map(|api| shared(api.rate, &format!("api-{}", api.name))),
+            api: api.map(|api| shared(api.rate, &format!("api-{}", api.name), "")),
         }
     }
 
@@ -368,13 +423,19 @@ fn read(name: &str, json: &[u8]) -> Option<Kept> {
 
 /// Windows of different lengths are counted apart: forgetting what a short one is done with
 /// would let a long one admit too much.
-fn shared(rate: Rate, whose: &str) -> SharedRate {
+fn shared(rate: Rate, whose: &str, of: &str) -> SharedRate {
     SharedRate {
-        name: format!("{RATE_PREFIX}{{{whose}}}-{}", rate.window),
+        name: format!("{RATE_PREFIX}{{{whose}}}-{of}{}", rate.window),
         count: rate.count,
         window: rate.window,
         width: rate.width(),
     }
+}
+
+/// What tells the rate of a path from others of the same key.
+fn name_of(path: &EndpointLimit) -> String {
+    let name = format!("{} {}", path.method.to_ascii_uppercase(), path.path);
+    format!("{}-", &HashFunction::Sha256.hex(&name)[..16])
 }
 
 fn decide(outcome: Outcome, rate: Refused) -> Decision {

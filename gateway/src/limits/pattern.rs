@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use coprocess_core::Session;
 
 use crate::exchange::Exchange;
+use crate::traffic::text::context;
 
 /// The entry's name.
 const NAME: &str = "rate_limit_pattern";
@@ -16,24 +17,10 @@ pub fn of(session: &Session, exchange: &Exchange) -> Option<String> {
     let pattern = session.metadata.get(NAME)?;
     let text = expand(pattern, |kind, name| match kind {
         "$tyk_meta." => session.metadata.get(name).map(|text| text.as_str().into()),
-        _ => context(exchange, name),
+        _ => context(exchange, name).map(Cow::Owned),
     });
     // Organisations do not share counters because their plugins had the same idea.
     (!text.is_empty()).then(|| format!("{}\u{0}{text}", exchange.api.spec.org_id))
-}
-
-/// A value that describes the request.
-fn context<'a>(exchange: &'a Exchange, name: &str) -> Option<Cow<'a, str>> {
-    let head = &exchange.head;
-    Some(match name {
-        "remote_addr" => exchange.client.text.to_str().ok()?.into(),
-        "path" => head.uri.path().into(),
-        "request_id" => exchange.id.to_string().into(),
-        name => {
-            let name = name.strip_prefix("headers_")?.replace('_', "-");
-            head.headers.get(name)?.to_str().ok()?.into()
-        }
-    })
 }
 
 /// The text with its variables replaced; one without a value is replaced by nothing.
@@ -50,7 +37,8 @@ fn expand<'a>(text: &str, value: impl Fn(&str, &str) -> Option<Cow<'a, str>>) ->
             continue;
         };
         let name = &variable[kind.len()..];
-        let belongs = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+        let belongs =
+            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
         let length = name.find(|letter| !belongs(letter)).unwrap_or(name.len());
         expanded.push_str(&value(kind, &name[..length]).unwrap_or_default());
         rest = &name[length..];

@@ -1,31 +1,13 @@
 //! Which versions, paths and methods of an API a key may use.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-
 use coprocess_core::{AccessDefinition, AccessSpec};
 use http::Method;
 use percent_encoding::percent_decode_str;
-use regex::{Regex, RegexBuilder};
-use rustc_hash::FxBuildHasher;
-use tracing::error;
 
+use super::patterns::matches;
 use crate::chain::{Flow, Middleware, Step};
 use crate::error::ProxyError;
 use crate::exchange::Exchange;
-
-/// Most bytes that a compiled pattern may take.
-const MAX_COMPILED: usize = 1 << 20;
-
-/// Most patterns that a thread remembers; then it begins anew.
-const MAX_REMEMBERED: usize = 512;
-
-type Patterns = HashMap<String, Option<Regex>, FxBuildHasher>;
-
-thread_local! {
-    /// Patterns that this thread has compiled; nothing where one is not a pattern.
-    static PATTERNS: RefCell<Patterns> = RefCell::default();
-}
 
 /// Checks the rights of the session's key.
 pub struct AccessRights {
@@ -80,35 +62,7 @@ fn allows(right: &AccessDefinition, path: &str, method: &Method) -> bool {
     };
     let names = |spec: &AccessSpec| spec.methods.iter().any(|name| name == method.as_str());
     let mut specs = right.allowed_urls.iter().filter(|spec| names(spec));
-    specs.any(|spec| matches(&spec.url, &path))
-}
-
-/// Whether the pattern is found anywhere in the path. One that is no pattern matches nothing.
-fn matches(pattern: &str, path: &str) -> bool {
-    PATTERNS.with_borrow_mut(|patterns| {
-        if let Some(known) = patterns.get(pattern) {
-            return known.as_ref().is_some_and(|known| known.is_match(path));
-        }
-        let compiled = compile(pattern);
-        let is_match = compiled.as_ref().is_some_and(|regex| regex.is_match(path));
-        if patterns.len() >= MAX_REMEMBERED {
-            patterns.clear();
-        }
-        patterns.insert(pattern.to_owned(), compiled);
-        is_match
-    })
-}
-
-fn compile(pattern: &str) -> Option<Regex> {
-    let compiled = RegexBuilder::new(pattern).size_limit(MAX_COMPILED).build();
-    compiled
-        .inspect_err(|reason| {
-            error!(
-                pattern,
-                %reason, "An allowed_urls entry of a key is not a usable pattern, it allows nothing."
-            );
-        })
-        .ok()
+    specs.any(|spec| matches(&spec.url, &path, "allowed_urls"))
 }
 
 #[cfg(test)]
@@ -171,14 +125,5 @@ mod tests {
         check(&[("(", &["GET"])], "GET", "/(", false);
         check(&[("(a{1000}){1000}", &["GET"])], "GET", "/aaa", false);
         check(&[("(", &["GET"]), ("/x", &["GET"])], "GET", "/x", true);
-    }
-
-    #[test]
-    fn patterns_are_not_remembered_for_ever() {
-        for number in 0..2 * MAX_REMEMBERED {
-            assert!(matches(&format!("^/{number}$"), &format!("/{number}")));
-        }
-        let remembered = PATTERNS.with_borrow(HashMap::len);
-        assert!(remembered <= MAX_REMEMBERED, "{remembered}");
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coprocess_core::{AccessDefinition, ApiLimit, Session};
+use coprocess_core::{AccessDefinition, ApiLimit, EndpointLimit, Session};
 use tracing::warn;
 
 use super::{Policies, Policy, PolicyError, ids, inline};
@@ -122,6 +122,7 @@ fn governs(policy: &Policy) -> Governs {
 fn clear(session: &mut Session, governs: Governs) {
     if governs.rate {
         (session.rate, session.per) = (0.0, 0.0);
+        (session.throttle_interval, session.throttle_retry_limit) = (0.0, 0);
     }
     if governs.quota {
         (session.quota_max, session.quota_renewal_rate) = (0, 0);
@@ -203,7 +204,7 @@ impl Made {
             }
             let made = self.rights.entry(api_id.clone()).or_default();
             if governs.rights {
-                made.widen(right, &policy.definition.id);
+                made.widen(right, &policy.definition.id, governs.rate);
             }
             let merged = made.access.limit.get_or_insert_default();
             merge(merged, &limit, governs);
@@ -252,6 +253,8 @@ impl Made {
             let limit = right.access.limit.get_or_insert_default();
             if !self.rates.contains(api_id) {
                 (limit.rate, limit.per) = (session.rate, session.per);
+                limit.throttle_interval = session.throttle_interval;
+                limit.throttle_retry_limit = session.throttle_retry_limit;
             }
             if !self.quotas.contains(api_id) {
                 limit.quota_max = session.quota_max;
@@ -290,8 +293,17 @@ impl Made {
 
 impl Right {
     /// Adds what another policy allows.
-    fn widen(&mut self, right: &AccessDefinition, policy: &str) {
+    fn widen(&mut self, right: &AccessDefinition, policy: &str, with_rates: bool) {
         self.given_by = policy.to_owned();
+        let mut endpoints = std::mem::take(&mut self.access.endpoints);
+        if with_rates {
+            widen_endpoints(&mut endpoints, &right.endpoints);
+        }
+        self.widen_paths(right);
+        self.access.endpoints = endpoints;
+    }
+
+    fn widen_paths(&mut self, right: &AccessDefinition) {
         if !self.is_right {
             self.is_right = true;
             let merged = self.access.limit.take();
@@ -328,6 +340,25 @@ impl Right {
     }
 }
 
+/// Adds rates of single paths; of two for the same the more permissive one counts.
+fn widen_endpoints(endpoints: &mut Vec<EndpointLimit>, others: &[EndpointLimit]) {
+    for other in others {
+        let known = endpoints
+            .iter_mut()
+            .find(|known| known.path == other.path && known.method == other.method);
+        match known {
+            Some(known) => {
+                let is_limit = |limit: &EndpointLimit| limit.rate > 0.0 && limit.per > 0.0;
+                let pause = |limit: &EndpointLimit| limit.per / limit.rate;
+                if is_limit(known) && (!is_limit(other) || pause(known) > pause(other)) {
+                    known.clone_from(other);
+                }
+            }
+            None => endpoints.push(other.clone()),
+        }
+    }
+}
+
 /// A quota that is being used up goes on.
 fn keep_renewal(access: &mut AccessDefinition, session: &Session, api_id: &str) {
     let before = session.access_rights.get(api_id);
@@ -346,6 +377,8 @@ fn merge_into_session(session: &mut Session, limit: &ApiLimit, governs: Governs)
         quota_max: session.quota_max,
         quota_renewal_rate: session.quota_renewal_rate,
         max_query_depth: session.max_query_depth,
+        throttle_interval: session.throttle_interval,
+        throttle_retry_limit: session.throttle_retry_limit,
         ..ApiLimit::default()
     };
     merge(&mut merged, limit, governs);
@@ -353,6 +386,8 @@ fn merge_into_session(session: &mut Session, limit: &ApiLimit, governs: Governs)
     session.quota_max = merged.quota_max;
     session.quota_renewal_rate = merged.quota_renewal_rate;
     session.max_query_depth = merged.max_query_depth;
+    session.throttle_interval = merged.throttle_interval;
+    session.throttle_retry_limit = merged.throttle_retry_limit;
 }
 
 /// Of two limits the more permissive one.

@@ -1,6 +1,6 @@
 //! What a stored session says of single APIs: rights, and limits.
 
-use coprocess_core::{AccessDefinition, AccessSpec, ApiLimit, Session};
+use coprocess_core::{AccessDefinition, AccessSpec, ApiLimit, EndpointLimit, Session};
 use serde_json::{Map, Value};
 
 use super::record::{Unreadable, get, put, put_value};
@@ -22,7 +22,28 @@ pub(super) fn access(right: &Value) -> Result<AccessDefinition, Unreadable> {
         allowed_urls,
         limit: limit(map)?,
         allowance_scope: get(map, "allowance_scope")?,
+        endpoints: endpoints(map)?,
     })
+}
+
+/// Rates of single paths.
+fn endpoints(right: &Map<String, Value>) -> Result<Vec<EndpointLimit>, Unreadable> {
+    let mut limits = Vec::new();
+    for endpoint in &get::<Vec<Value>>(right, "endpoints")? {
+        let endpoint = object(endpoint, "endpoints")?;
+        let path: String = get(endpoint, "path")?;
+        for method in &get::<Vec<Value>>(endpoint, "methods")? {
+            let method = object(method, "endpoints.methods")?;
+            let limit = &get::<Map<String, Value>>(method, "limit")?;
+            limits.push(EndpointLimit {
+                path: path.clone(),
+                method: get(method, "name")?,
+                rate: get(limit, "rate")?,
+                per: get(limit, "per")?,
+            });
+        }
+    }
+    Ok(limits)
 }
 
 /// One of zeros only is none.

@@ -79,8 +79,22 @@ impl Meaning {
         }
     }
 
+    /// What is wrong with a pattern, with its key.
+    pub fn check(self, path: &str) -> Result<(), String> {
+        if path.trim().is_empty() {
+            return Err("path: is empty".into());
+        }
+        let expression = self.expression(path, false);
+        let compiled = expression.and_then(|expression| {
+            regex::Regex::new(&expression).map_err(|error| error.to_string())
+        });
+        compiled
+            .map(drop)
+            .map_err(|problem| format!("path: `{path}`: {problem}"))
+    }
+
     /// The regular expression for a pattern.
-    fn expression(self, path: &str, ignore_case: bool) -> Result<String, String> {
+    pub fn expression(self, path: &str, ignore_case: bool) -> Result<String, String> {
         let mut expression = without_names(path.trim())?;
         expression = expression.replace("/*/", "/[^/]+/");
         expression = expression.replace("/*", "/.*");
@@ -239,7 +253,8 @@ impl<'a> Readings<'a> {
         Self::new(exchange.head.uri.path())
     }
 
-    fn all(&self) -> impl Iterator<Item = &str> {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
         let others = self.others.iter().map(String::as_str);
         std::iter::once(&*self.first).chain(others)
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -35,12 +35,7 @@ pub struct Probe {
 /// What is asked.
 #[derive(Debug)]
 enum Asks {
-    Http {
-        method: Method,
-        uri: Uri,
-        headers: HeaderMap,
-        body: Bytes,
-    },
+    Http(Box<Request<Bytes>>),
     Connection(Vec<Said>),
 }
 
@@ -138,40 +133,8 @@ impl Probe {
         };
         match &self.asks {
             Asks::Connection(said) => talk(stream, said).await.map(|()| 200),
-            Asks::Http { .. } => self.ask_http(stream).await,
+            Asks::Http(request) => exchange(stream, Request::clone(request)).await,
         }
-    }
-
-    async fn ask_http(&self, stream: Box<dyn Stream>) -> Result<u16, Failure> {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let answering = async {
-            let response = sender.send_request(self.request()).await?;
-            Ok::<_, Failure>(response.status().as_u16())
-        };
-        let mut answering = std::pin::pin!(answering);
-        // The connection ends with this function, whatever is left of the answer. One that
-        // has ended before may have left an answer.
-        tokio::select! {
-            answer = &mut answering => answer,
-            _ = connection => answering.await,
-        }
-    }
-
-    fn request(&self) -> Request<Full<Bytes>> {
-        let Asks::Http {
-            method,
-            uri,
-            headers,
-            body,
-        } = &self.asks
-        else {
-            return Request::default();
-        };
-        let mut request = Request::new(Full::new(body.clone()));
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = uri.clone();
-        request.headers_mut().clone_from(headers);
-        request
     }
 
     /// What events tell of it, under the original's names.
@@ -265,7 +228,10 @@ fn http(test: &UptimeTest) -> Result<Asks, String> {
     let authority = uri.authority().map(|authority| authority.as_str());
     let host = HeaderValue::from_str(authority.unwrap_or_default())
         .map_err(|error| format!("url: `{}`: {error}", fields.url))?;
-    let mut headers = HeaderMap::new();
+    let mut request = Request::new(Bytes::from(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    let headers = request.headers_mut();
     headers.insert(header::HOST, host);
     for (name, value) in &fields.headers {
         let wrong = |what: &str| format!("headers.{name}: it is no {what}");
@@ -274,12 +240,23 @@ fn http(test: &UptimeTest) -> Result<Asks, String> {
         headers.insert(name, value);
     }
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    Ok(Asks::Http {
-        method,
-        uri: path.map_or_else(Uri::default, Uri::from),
-        headers,
-        body: body.into(),
-    })
+    Ok(Asks::Http(Box::new(request)))
+}
+
+/// The status that comes back over a connection.
+async fn exchange(stream: Box<dyn Stream>, request: Request<Bytes>) -> Result<u16, Failure> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let answering = async {
+        let response = sender.send_request(request.map(Full::new)).await?;
+        Ok::<_, Failure>(response.status().as_u16())
+    };
+    let mut answering = std::pin::pin!(answering);
+    // The connection ends with this function, whatever is left of the answer. One that has
+    // ended before may have left an answer.
+    tokio::select! {
+        answer = &mut answering => answer,
+        _ = connection => answering.await,
+    }
 }
 
 async fn talk(mut stream: Box<dyn Stream>, said: &[Said]) -> Result<(), Failure> {

@@ -29,6 +29,10 @@ pub(crate) struct Message {
     present: bool,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is part of an object on Python's heap, and most of them are held"
+)]
 enum State {
     /// The hook that received the message has ended.
     Gone,

@@ -5,6 +5,7 @@ mod document;
 mod group;
 mod making;
 mod policies;
+mod rates;
 mod standing;
 mod tokens;
 

@@ -17,6 +17,12 @@ const TEXT: &str = include_str!("count.redis");
 /// Its name on the server.
 static HASH: LazyLock<String> = LazyLock::new(|| Script::new(TEXT).get_hash().to_owned());
 
+/// The text of the script that takes a request back.
+const BACK_TEXT: &str = include_str!("uncount.redis");
+
+/// Its name on the server.
+static BACK_HASH: LazyLock<String> = LazyLock::new(|| Script::new(BACK_TEXT).get_hash().to_owned());
+
 /// A window beyond this many microseconds, thirty years, is one of this length to the server.
 const LONGEST: u64 = 30 * 365 * 24 * 3600 * 1_000_000;
 
@@ -55,20 +61,27 @@ impl Caller {
         let of_key = ask.rate.is_some() || ask.quota.is_some();
         if self.link.is_cluster() && of_key && ask.api.is_some() {
             // They are on different servers. Who may not pass by its own limits must not use
-            // up the API's, so that comes last.
+            // up the API's, so that comes last; what it refuses is taken back.
             let api = ask.api.take();
-            let (first, store) = (self.count(ask), self.clone());
+            let (first, store) = (self.count_in_one(&ask), self.clone());
             return Box::pin(async move {
                 let answer = first.await?;
                 if answer.refused.is_some() {
                     return Ok(answer);
                 }
-                let ask = Ask {
+                let whole = Ask {
                     api,
                     ..Ask::default()
                 };
-                let last = store.count(ask).await?;
+                let last = store.count_in_one(&whole).await;
+                if !matches!(&last, Ok(last) if last.refused.is_none()) {
+                    // Where that fails too, the key has lost a request and nothing else.
+                    let _ = store.take_back(&ask).await;
+                }
+                let last = last?;
+                let back = i64::from(last.refused.is_some() && ask.quota.is_some());
                 Ok(Answer {
+                    used: answer.used - back,
                     refused: last.refused,
                     api_remaining: last.api_remaining,
                     api_reset: last.api_reset,
@@ -77,6 +90,28 @@ impl Caller {
             });
         }
         self.count_in_one(&ask)
+    }
+
+    /// Takes back what was counted for a key.
+    fn take_back(&self, ask: &Ask) -> StoreFuture<'static, u8> {
+        let names = [
+            ask.rate.as_ref().map(|rate| &rate.name),
+            ask.quota.as_ref().map(|quota| &quota.name),
+        ];
+        let call = |command: &str, script: &str| {
+            let mut call = cmd(command);
+            call.arg(script).arg(names.iter().flatten().count());
+            for name in names.into_iter().flatten() {
+                call.arg(name);
+            }
+            for name in names {
+                call.arg(u8::from(name.is_some()));
+            }
+            call
+        };
+        let bytes = names.iter().flatten().map(|name| name.len()).sum::<usize>();
+        let (known, text) = (call("EVALSHA", &BACK_HASH), call("EVAL", BACK_TEXT));
+        self.send(Command::Script { known, text }, bytes + ANSWER_BYTES)
     }
 
     fn count_in_one(&self, ask: &Ask) -> StoreFuture<'static, Answer> {

@@ -57,10 +57,14 @@ fn a_cluster_counts_a_key_in_one_place_and_its_api_in_another() {
         let outcomes = [count(), count(), count()];
         let expected = match key {
             0..3 => [None, None, Some(Refused::Rate)],
-            3 => [None, Some(Refused::Api), Some(Refused::Rate)],
-            _ => [Some(Refused::Api), Some(Refused::Api), Some(Refused::Rate)],
+            3 => [None, Some(Refused::Api), Some(Refused::Api)],
+            _ => [Some(Refused::Api); 3],
         };
         assert_eq!(outcomes, expected, "{key}");
+        // What the API has refused is counted for no key.
+        let used = run(store.quota(&format!("quota-{key}"))).expect("it is there");
+        let passed = [2, 2, 2, 1, 0, 0, 0, 0, 0][key];
+        assert_eq!(used.map(|(used, _)| used), Some(passed), "{key}");
     }
 }
 
