@@ -90,6 +90,13 @@ impl Record {
         let said_by_the_older_name = recorded && session.enable_detailed_recording;
         let detailed = get::<bool>(map, "enable_detailed_recording").unwrap_or_default();
         write_plain(session, map);
+        // Plugins are not shown how requests wait; what they do not set stays.
+        if session.throttle_interval != 0.0 {
+            put(map, "throttle_interval", &session.throttle_interval);
+        }
+        if session.throttle_retry_limit != 0 {
+            put(map, "throttle_retry_limit", &session.throttle_retry_limit);
+        }
         if said_by_the_older_name {
             put(map, "enable_detailed_recording", &detailed);
         }
