@@ -31,7 +31,7 @@ pub use policies::PolicyOptions;
 pub use redis::{RedisOptions, RedisTls, Topology};
 pub use response_cache::LocalResponseCache;
 pub use storage::{StorageOptions, StorageType};
-pub use tls::{Certificates, Security};
+pub use tls::{Certificates, ExpiryMonitor, Security};
 
 /// What the well-known sample configuration ships as its secret.
 const SAMPLE_SECRET: &str = "352d20ee67be67f6340b4c0605b044b7";

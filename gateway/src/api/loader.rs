@@ -114,6 +114,7 @@ impl Loader {
             }
         }
         add_aliases(&mut table);
+        table.certificates = self.certificates_of_configuration(&sources);
         self.load_certificates(&mut table, &sources);
         for problem in &table.problems {
             error!(problem, "API is not loaded.");
@@ -195,6 +196,17 @@ impl Loader {
         Ok((target, tls))
     }
 
+    /// What the configuration names: the files of two parts too.
+    fn certificates_of_configuration(&self, sources: &Sources) -> Vec<Arc<Material>> {
+        let mut found = sources.readable(self.config.certificate_names());
+        if self.termination.is_some() {
+            let pairs = self.config.http_server_options.certificates.iter();
+            let pairs = pairs.map(|pair| Material::of_files(&pair.cert_file, &pair.key_file));
+            found.extend(pairs.filter_map(Result::ok).map(Arc::new));
+        }
+        found
+    }
+
     /// What clients are shown on behalf of an API.
     fn certificates_of(
         &self,
@@ -270,6 +282,7 @@ impl Loader {
             text: Arc::clone(&read.text),
             tls,
             certificates,
+            named: sources.readable(definition.certificate_names()),
             wants_certificates: definition.wants_certificates(),
             refused,
         })

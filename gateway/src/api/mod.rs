@@ -67,6 +67,8 @@ pub struct Api {
     pub tls: UpstreamTls,
     /// What clients are shown on its behalf.
     pub certificates: Vec<Arc<Material>>,
+    /// All certificates that its definition names and that can be read.
+    pub named: Vec<Arc<Material>>,
     /// Clients are asked for certificates because of it.
     pub wants_certificates: bool,
     /// Why it refuses all requests, if it does.
@@ -111,6 +113,7 @@ impl Api {
             text: "{}".into(),
             tls: UpstreamTls::default(),
             certificates: Vec::new(),
+            named: Vec::new(),
             wants_certificates: false,
             refused: None,
         }
@@ -133,6 +136,8 @@ pub struct ApiTable {
     pub problems: Vec<String>,
     /// Why the certificates for clients are not those of the files, if so.
     pub stale_certificates: Option<String>,
+    /// All certificates that the configuration names and that can be read.
+    pub certificates: Vec<Arc<Material>>,
     /// The policies of keys, which were read just before the APIs.
     pub policies: Arc<Policies>,
 }
@@ -145,6 +150,7 @@ impl ApiTable {
             apis: BTreeMap::new(),
             problems: Vec::new(),
             stale_certificates: None,
+            certificates: Vec::new(),
             policies: Arc::default(),
         }
     }

@@ -88,6 +88,7 @@ impl Reloader {
             Ok(table) => {
                 let apis = table.apis.len();
                 self.table.store(Arc::new(table));
+                self.loader.certificates.loaded.notify_one();
                 info!(apis, took = ?began.elapsed(), "Reloaded.");
                 Ok(())
             }

@@ -1,5 +1,7 @@
 //! What an event tells about itself: a message, the request, and fields by the event's kind.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use coprocess_core::canonical_name;
@@ -20,7 +22,24 @@ pub struct Meta {
     /// HTTP/1.1 as it would be on the wire; empty for system events.
     request: Vec<u8>,
     /// More keys, in the order in which they are written.
-    fields: Vec<(&'static str, String)>,
+    fields: Vec<(&'static str, Value)>,
+}
+
+/// The value of a field.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
+pub(super) enum Value {
+    Text(String),
+    Number(i64),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => formatter.write_str(text),
+            Self::Number(number) => number.fmt(formatter),
+        }
+    }
 }
 
 impl Meta {
@@ -48,7 +67,14 @@ impl Meta {
     /// The same with one more field.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: &str) -> Self {
-        self.fields.push((key, value.to_owned()));
+        self.fields.push((key, Value::Text(value.to_owned())));
+        self
+    }
+
+    /// The same with one more number.
+    #[must_use]
+    pub fn with_number(mut self, key: &'static str, value: i64) -> Self {
+        self.fields.push((key, Value::Number(value)));
         self
     }
 
@@ -67,15 +93,21 @@ impl Meta {
     /// The value of a field.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(name, _)| *name == key);
-        found.map(|(_, value)| value.as_str())
+        match found {
+            Some((_, Value::Text(text))) => Some(text),
+            _ => None,
+        }
     }
 
     /// All keys with their values.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'static str, String)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let fields = self.fields.iter();
         [
-            ("Message", self.message.clone()),
-            ("OriginatingRequest", STANDARD.encode(&self.request)),
+            ("Message", Value::Text(self.message.clone())),
+            (
+                "OriginatingRequest",
+                Value::Text(STANDARD.encode(&self.request)),
+            ),
         ]
         .into_iter()
         .chain(fields.map(|(key, value)| (*key, value.clone())))
@@ -83,7 +115,11 @@ impl Meta {
 
     /// About as many bytes as it takes.
     pub(super) fn size(&self) -> usize {
-        let fields: usize = self.fields.iter().map(|(_, value)| value.len()).sum();
+        let sizes = self.fields.iter().map(|(_, value)| match value {
+            Value::Text(text) => text.len(),
+            Value::Number(_) => size_of::<i64>(),
+        });
+        let fields: usize = sizes.sum();
         self.message.len() + self.request.len() + fields
     }
 }

@@ -63,8 +63,12 @@ pub mod names {
     pub const BREAKER_TRIPPED: &str = "BreakerTripped";
     /// A circuit breaker has closed.
     pub const BREAKER_RESET: &str = "BreakerReset";
+    /// A certificate ends soon.
+    pub const CERTIFICATE_EXPIRING_SOON: &str = "CertificateExpiringSoon";
+    /// A certificate has ended.
+    pub const CERTIFICATE_EXPIRED: &str = "CertificateExpired";
     /// All that an API fires; what plugins fire are system events.
-    pub(super) const OF_APIS: [&str; 10] = [
+    pub(super) const OF_APIS: [&str; 12] = [
         AUTH_FAILURE,
         KEY_EXPIRED,
         HOOK_FAILURE,
@@ -75,6 +79,8 @@ pub mod names {
         VERSION_FAILURE,
         BREAKER_TRIPPED,
         BREAKER_RESET,
+        CERTIFICATE_EXPIRING_SOON,
+        CERTIFICATE_EXPIRED,
     ];
 }
 
@@ -170,12 +176,17 @@ impl Events {
 
     /// Fires a system event with a message. A name without a handler ends here, in silence.
     pub fn fire_system(&self, name: &str, message: &str) {
-        self.fire_to(self.0.system.get(), name, || Meta::new(message));
+        self.fire(name, || Meta::new(message));
+    }
+
+    /// Fires a system event.
+    pub fn fire(&self, name: &str, meta: impl FnOnce() -> Meta) {
+        self.fire_to(self.0.system.get(), name, meta);
     }
 
     /// Fires a system event about a key.
     pub fn fire_of_key(&self, name: &str, message: &str, org_id: &str, key: &str) {
-        self.fire_to(self.0.system.get(), name, || {
+        self.fire(name, || {
             Meta::new(message).with("Org", org_id).with("Key", key)
         });
     }

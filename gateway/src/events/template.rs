@@ -114,7 +114,7 @@ impl FileTemplate {
             .map(|key| (key.to_owned(), value("")))
             .into();
         let entries = message.meta.entries();
-        meta.extend(entries.map(|(key, text)| (key.to_owned(), value(&text))));
+        meta.extend(entries.map(|(key, field)| (key.to_owned(), value(&field.to_string()))));
         let fields = HashMap::from([
             ("Type".to_owned(), value(&message.name)),
             ("Meta".to_owned(), Value::Map(meta)),
