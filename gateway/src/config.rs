@@ -35,7 +35,7 @@ pub use policies::PolicyOptions;
 pub use redis::{RedisOptions, RedisTls, Topology};
 pub use response_cache::LocalResponseCache;
 pub use storage::{StorageOptions, StorageType};
-pub use tls::{Certificates, Security};
+pub use tls::{Certificates, ExpiryMonitor, Security};
 pub use uptime::UptimeOptions;
 
 /// What the well-known sample configuration ships as its secret.

@@ -16,7 +16,7 @@ use crate::api::loader::Loader;
 use crate::api::reload::Reloader;
 use crate::bundle::{self, Bundles};
 use crate::cache::Responses;
-use crate::certificates::{Certificates, Sources};
+use crate::certificates::{Certificates, Sources, expiry};
 use crate::check::Report;
 use crate::config::Config;
 use crate::coprocess::{data::PluginData, host::GatewayHost};
@@ -197,6 +197,7 @@ impl Gateway {
             info!(%address, workers = self.config.worker_count(), "Listening.");
         }
         self.reload_when_told();
+        self.watch_certificates();
         if self.has_warnings() {
             // The start did not wait for what an earlier version stands in for. Once only:
             // a failure is in the log.
@@ -232,6 +233,17 @@ impl Gateway {
             // A failure is in the log.
             runtime.spawn(Arc::clone(&reloader).reload());
         }));
+    }
+
+    /// Tells of certificates that end.
+    fn watch_certificates(&self) {
+        let monitor = expiry::Monitor::new(
+            self.config.security.certificate_expiry_monitor,
+            &self.control.certificates,
+            &self.events,
+        );
+        let table = Arc::clone(self.control.reloader.table());
+        self.control_runtime.spawn(monitor.run(table));
     }
 
     /// Saves what the last requests left to be saved.

@@ -108,6 +108,7 @@ impl Loader {
             table.definitions.push(report);
         }
         add_aliases(&mut table);
+        table.certificates = self.certificates_of_configuration(&sources);
         self.load_certificates(&mut table, &sources);
         for problem in &table.problems {
             error!(problem, "API is not loaded.");
@@ -189,6 +190,17 @@ impl Loader {
         Ok((target, tls))
     }
 
+    /// What the configuration names: the files of two parts too.
+    fn certificates_of_configuration(&self, sources: &Sources) -> Vec<Arc<Material>> {
+        let mut found = sources.readable(self.config.certificate_names());
+        if self.termination.is_some() {
+            let pairs = self.config.http_server_options.certificates.iter();
+            let pairs = pairs.map(|pair| Material::of_files(&pair.cert_file, &pair.key_file));
+            found.extend(pairs.filter_map(Result::ok).map(Arc::new));
+        }
+        found
+    }
+
     /// What clients are shown on behalf of an API.
     fn certificates_of(
         &self,
@@ -264,6 +276,7 @@ impl Loader {
             uptime_tests: uptime_tests::make(definition, &tls)?,
             tls,
             certificates,
+            named: sources.readable(definition.certificate_names()),
             wants_certificates: definition.wants_certificates(),
             refused,
         })

@@ -84,6 +84,8 @@ pub struct Api {
     pub inquiry: Option<Inquiry>,
     /// Tests of its upstreams.
     pub uptime_tests: Vec<Arc<Probe>>,
+    /// All certificates that its definition names and that can be read.
+    pub named: Vec<Arc<Material>>,
     /// Clients are asked for certificates because of it.
     pub wants_certificates: bool,
     /// Why it refuses all requests, if it does.
@@ -135,6 +137,7 @@ impl Api {
             tally: None,
             inquiry: None,
             uptime_tests: Vec::new(),
+            named: Vec::new(),
             wants_certificates: false,
             refused: None,
         }
@@ -157,6 +160,8 @@ pub struct ApiTable {
     pub problems: Vec<String>,
     /// Why the certificates for clients are not those of the files, if so.
     pub stale_certificates: Option<String>,
+    /// All certificates that the configuration names and that can be read.
+    pub certificates: Vec<Arc<Material>>,
     /// The policies of keys, which were read just before the APIs.
     pub policies: Arc<Policies>,
     /// What became of each file of a definition.
@@ -171,6 +176,7 @@ impl ApiTable {
             apis: BTreeMap::new(),
             problems: Vec::new(),
             stale_certificates: None,
+            certificates: Vec::new(),
             policies: Arc::default(),
             definitions: Vec::new(),
         }

@@ -91,6 +91,7 @@ impl Reloader {
                 self.loader.uptime.follow(table.apis.values());
                 self.loader.tallies.tidy();
                 self.table.store(Arc::new(table));
+                self.loader.certificates.loaded.notify_one();
                 info!(apis, took = ?began.elapsed(), "Reloaded.");
                 Ok(())
             }

@@ -4,6 +4,7 @@
 //! An id is the organisation's id and the SHA-256 of the certificate. Entries are where
 //! everything else is kept that outlives a request, under the original's names.
 
+pub mod expiry;
 mod material;
 mod named;
 mod sealed;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use moka::sync::Cache;
+use tokio::sync::Notify;
 
 use crate::storage::{Store, StoreError, keys};
 use crate::tls::TlsError;
@@ -37,6 +39,8 @@ pub struct Certificates {
     seen: Cache<String, (Instant, Arc<Material>)>,
     /// Nothing that is in it can be known: nobody has opened the real one.
     pub is_blind: bool,
+    /// Told when a load has ended that may have read other certificates.
+    pub loaded: Notify,
 }
 
 /// Why an entry cannot be had.
@@ -83,6 +87,7 @@ impl Certificates {
             secret: secret.to_owned(),
             seen: Cache::new(MOST_REMEMBERED),
             is_blind: false,
+            loaded: Notify::new(),
         }
     }
 

@@ -79,6 +79,15 @@ impl Sources {
         }
     }
 
+    /// What there is under these names, as far as it can be read.
+    pub fn readable<'a>(&self, names: impl Iterator<Item = &'a String>) -> Vec<Arc<Material>> {
+        let found = names.filter_map(|name| match self.find(name) {
+            Ok(Found::Here(material)) => Some(material),
+            _ => None,
+        });
+        found.collect()
+    }
+
     /// The SHA-256 in hex of the public key that a name stands for: an id of the store, where
     /// it may be a certificate's, such a SHA-256 itself, or a file.
     pub fn public_key(&self, name: &str) -> Result<String, TlsError> {

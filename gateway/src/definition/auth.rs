@@ -51,6 +51,17 @@ impl ApiDefinition {
         }
     }
 
+    /// The names of all certificates that the API uses.
+    pub fn certificate_names(&self) -> impl Iterator<Item = &String> {
+        let shown = (!self.upstream_certificates_disabled).then_some(&self.upstream_certificates);
+        let taken = self
+            .use_mutual_tls_auth
+            .then_some(&self.client_certificates);
+        let own = self.certificates.iter();
+        let shown = shown.into_iter().flat_map(|entries| entries.values());
+        own.chain(shown).chain(taken.into_iter().flatten())
+    }
+
     /// Whether clients are asked for certificates because of this API.
     pub fn wants_certificates(&self) -> bool {
         let by_key = !self.use_keyless && self.auth_of(TOKEN).0.use_certificate;

@@ -67,8 +67,12 @@ pub mod names {
     pub const HOST_DOWN: &str = "HostDown";
     /// An upstream passes its uptime test again.
     pub const HOST_UP: &str = "HostUp";
+    /// A certificate ends soon.
+    pub const CERTIFICATE_EXPIRING_SOON: &str = "CertificateExpiringSoon";
+    /// A certificate has ended.
+    pub const CERTIFICATE_EXPIRED: &str = "CertificateExpired";
     /// All that an API fires; what plugins fire are system events.
-    pub(super) const OF_APIS: [&str; 12] = [
+    pub(super) const OF_APIS: [&str; 14] = [
         AUTH_FAILURE,
         KEY_EXPIRED,
         HOOK_FAILURE,
@@ -81,6 +85,8 @@ pub mod names {
         BREAKER_RESET,
         HOST_DOWN,
         HOST_UP,
+        CERTIFICATE_EXPIRING_SOON,
+        CERTIFICATE_EXPIRED,
     ];
 }
 
@@ -176,12 +182,17 @@ impl Events {
 
     /// Fires a system event with a message. A name without a handler ends here, in silence.
     pub fn fire_system(&self, name: &str, message: &str) {
-        self.fire_to(self.0.system.get(), name, || Meta::new(message));
+        self.fire(name, || Meta::new(message));
+    }
+
+    /// Fires a system event.
+    pub fn fire(&self, name: &str, meta: impl FnOnce() -> Meta) {
+        self.fire_to(self.0.system.get(), name, meta);
     }
 
     /// Fires a system event about a key.
     pub fn fire_of_key(&self, name: &str, message: &str, org_id: &str, key: &str) {
-        self.fire_to(self.0.system.get(), name, || {
+        self.fire(name, || {
             Meta::new(message).with("Org", org_id).with("Key", key)
         });
     }

@@ -43,6 +43,8 @@ pub mod keys {
     pub const WEBHOOK: &str = "webhook.cache.";
     /// Certificates, by their id.
     pub const CERTIFICATE: &str = "cert-raw-";
+    /// Which event about a certificate was fired a while ago.
+    pub const CERTIFICATE_EVENT: &str = "cert-event.";
 }
 
 /// Most bytes of a key, its prefix included.

@@ -119,10 +119,7 @@ impl Upstream {
         }
         append_forwarded_for(&mut headers, exchange);
         if exchange.client.tls.is_some() {
-            // What is there comes from a trusted proxy or from a step of the chain.
-            headers
-                .entry("x-forwarded-proto")
-                .or_insert_with(|| HeaderValue::from_static("https"));
+            say_https(&mut headers);
         }
         if let Some(via) = &self.via {
             headers.append(header::VIA, via.clone());
@@ -352,6 +349,12 @@ fn classify(error: &hyper::Error) -> ProxyError {
     } else {
         ProxyError::Upstream(text)
     }
+}
+
+/// What is there already comes from a trusted proxy or from a step of the chain.
+fn say_https(headers: &mut HeaderMap) {
+    let place = headers.entry("x-forwarded-proto");
+    place.or_insert_with(|| HeaderValue::from_static("https"));
 }
 
 fn append_forwarded_for(headers: &mut HeaderMap, exchange: &Exchange) {

@@ -52,6 +52,16 @@ impl Authority {
         })
     }
 
+    /// A certificate that is valid for so many days and a part of one.
+    pub(crate) fn issue_for_days(&self, names: &[&str], days: i64) -> Identity {
+        let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * (days + 1));
+        let end = end.to_zoned(jiff::tz::TimeZone::UTC);
+        let [month, day] = [end.month(), end.day()].map(|part| u8::try_from(part).unwrap());
+        self.issue_with(names, |params| {
+            params.not_after = date_time_ymd(end.year().into(), month, day);
+        })
+    }
+
     fn issue_with(&self, names: &[&str], change: impl Fn(&mut CertificateParams)) -> Identity {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).unwrap();

@@ -6,6 +6,7 @@
 mod certificate_files;
 pub(crate) mod certificates;
 mod client_certificates;
+mod expiry;
 mod grpc;
 mod http2_upstream;
 mod pinning;
