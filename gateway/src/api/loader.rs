@@ -13,7 +13,7 @@ use super::plugins::HookResolver;
 use super::reading::{Read, definition_files, read, read_text};
 use super::steps::{Made, Steps, asks_plugin};
 use super::upstream_tls::{UpstreamTls, may_go_elsewhere};
-use super::{Api, ApiTable, DefinitionReport, event_handlers};
+use super::{Api, ApiTable, DefinitionReport, Effect, Finding, event_handlers};
 use crate::bundle::{self, Bundles, Found, InUse};
 use crate::cache::Responses;
 use crate::config::{Config, EventHandlers};
@@ -124,7 +124,7 @@ impl Loader {
     pub fn check(&self, file: &Path, text: &str) -> Result<(String, Vec<String>), String> {
         let mut read = read_text(file, text)?;
         let id = read.definition.api_id.clone();
-        let mut warnings: Vec<_> = read.ignored.iter().map(no_effect).collect();
+        let mut warnings: Vec<_> = read.found(Effect::Ignored).map(no_effect).collect();
         let listen_path = &read.definition.proxy.listen_path;
         Router::<Api>::new(self.config.http_server_options.enable_strict_routes)
             .is_free(listen_path)
@@ -233,6 +233,7 @@ impl Loader {
             policies: Arc::clone(policies),
             lifetime: lifetime(&self.config, definition),
             text: Arc::clone(&read.text),
+            oas: read.oas.as_ref().map(|oas| Arc::clone(&oas.text)),
             tls,
             wants_certificates: definition.wants_certificates(),
             refused,
@@ -251,8 +252,11 @@ fn target(definition: &ApiDefinition) -> Result<Target, TargetError> {
     }
 }
 
-fn no_effect(key: &String) -> String {
-    format!("{key}: unknown or not implemented, has no effect")
+fn no_effect(found: &Finding) -> String {
+    match found.message.as_str() {
+        "" => format!("{}: unknown or not implemented, has no effect", found.path),
+        reason => format!("{}: has no effect: {reason}", found.path),
+    }
 }
 
 /// The bundle of an API, whose hooks take the place of the definition's own.
@@ -272,15 +276,19 @@ fn take_bundle(read: &mut Read, found: &Found) -> Result<Option<InUse>, String> 
     if own.dispatch.is_some() {
         definition.custom_middleware.dispatch = own.dispatch;
     }
-    let protective = manifest.protective.iter();
-    let protective = protective.map(|key| format!("{key} (in the bundle's manifest.json)"));
-    read.protective.extend(protective);
+    let protective = manifest.protective.iter().map(|key| Finding {
+        path: key.clone(),
+        effect: Effect::Refuses,
+        message: "in the bundle's manifest.json".into(),
+    });
+    read.findings.extend(protective);
     Ok(Some(used))
 }
 
 /// Why an API must not serve although its definition can be read.
 fn refusal(read: &Read) -> Option<String> {
-    let keys = &read.protective;
+    let keys = read.found(Effect::Refuses).map(ToString::to_string);
+    let keys: Vec<_> = keys.collect();
     (!keys.is_empty()).then(|| {
         format!(
             "its definition asks for what is not implemented: {}",
