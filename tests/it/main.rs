@@ -18,6 +18,7 @@ mod events;
 mod keys;
 mod languages;
 mod limits;
+mod oas;
 mod proxy;
 mod reload;
 mod storage;

@@ -9,20 +9,21 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tracing::info;
 
 use super::Control;
 use super::answer::{self, LARGE, Outcome, Refusal, error, refuse};
 use super::extract::Path;
 use super::surface::{About, Surface};
-use crate::api;
+use crate::api::{self, Api};
+use crate::definition::oas;
 use crate::files;
 use crate::session::key;
 
 const ONE: &str = "/tyk/apis/{id}";
 
-const NOT_FOUND: &str = "API not found";
+pub(super) const NOT_FOUND: &str = "API not found";
 
 pub(super) fn routes() -> Surface {
     let about = |summary, answer| About {
@@ -74,35 +75,54 @@ async fn show(State(control): State<Control>, Path(id): Path<String>) -> Outcome
 }
 
 /// Definitions are shown as they were written.
-fn as_json(text: String) -> Response {
+pub(super) fn as_json(text: String) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 async fn add(State(control): State<Control>, body: Body) -> Outcome {
     let text = answer::text(body, LARGE).await?;
-    let text = with_id(text);
-    let (id, warnings) = check(&control, &text).await?;
+    add_as(&control, Form::Classic, text).await
+}
+
+async fn replace(State(control): State<Control>, Path(id): Path<String>, body: Body) -> Outcome {
+    let text = answer::text(body, LARGE).await?;
+    replace_as(&control, Form::Classic, id, text).await
+}
+
+async fn remove(State(control): State<Control>, Path(id): Path<String>) -> Outcome {
+    remove_as(&control, Form::Classic, id).await
+}
+
+/// Writes the file of a definition.
+pub(super) async fn add_as(control: &Control, form: Form, text: String) -> Outcome {
+    form.expect(&text)?;
+    let text = form.with_id(text);
+    let (id, warnings) = check(control, &text).await?;
     let folder = control.config.app_path.clone();
     let written = id.clone();
     let work = move || {
         let file = file_of(&folder, &id)?.unwrap_or_else(|| folder.join(format!("{id}.json")));
         put(&file, &id, &text).map(Some)
     };
-    write(&control, work).await?;
+    write(control, work).await?;
     Ok(answer::done_with(&written, "added", None, warnings))
 }
 
-async fn replace(State(control): State<Control>, Path(id): Path<String>, body: Body) -> Outcome {
-    let text = answer::text(body, LARGE).await?;
-    let is_loaded = control.reloader.table().load().apis.contains_key(&id);
+/// Writes the file of a definition that is there.
+pub(super) async fn replace_as(control: &Control, form: Form, id: String, text: String) -> Outcome {
+    let loaded = control.reloader.table().load().apis.get(&id).cloned();
     let folder = control.config.app_path.clone();
     let (of, within) = (id.clone(), folder.clone());
     let found = control.with_files(move || file_of(&within, &of)).await;
     let found = found.map_err(|failure| cannot_write(&failure))?;
-    if !is_loaded && found.is_none() {
+    if loaded.is_none() && found.is_none() {
         return Err(error(StatusCode::NOT_FOUND, NOT_FOUND));
     }
-    let (named, warnings) = check(&control, &text).await?;
+    if let Some(api) = loaded {
+        form.expect_of(&api)?;
+    }
+    form.expect(&text)?;
+    let (named, warnings) = check(control, &text).await?;
     if named != id {
         let message = "Request APIID does not match that in Definition! For Update operations \
                        these must match.";
@@ -113,35 +133,94 @@ async fn replace(State(control): State<Control>, Path(id): Path<String>, body: B
             file_of(&folder, &named)?.unwrap_or_else(|| folder.join(format!("{named}.json")));
         put(&file, &named, &text).map(Some)
     };
-    write(&control, work).await?;
+    write(control, work).await?;
     Ok(answer::done_with(&id, "modified", None, warnings))
 }
 
-async fn remove(State(control): State<Control>, Path(id): Path<String>) -> Outcome {
+/// Deletes the file of a definition.
+pub(super) async fn remove_as(control: &Control, form: Form, id: String) -> Outcome {
+    if let (Form::Oas, Some(api)) = (form, control.reloader.table().load().apis.get(&id)) {
+        form.expect_of(api)?;
+    }
     let folder = control.config.app_path.clone();
     let of = id.clone();
     let work = move || match file_of(&folder, &of)? {
         Some(file) => files::remove(&file).map(Some),
         None => Ok(None),
     };
-    match write(&control, work).await? {
+    match write(control, work).await? {
         Some(()) => Ok(answer::done(&id, "deleted")),
         None => Err(error(StatusCode::NOT_FOUND, NOT_FOUND)),
     }
 }
 
-/// A definition without an id gets one.
-fn with_id(text: String) -> String {
-    let Ok(Value::Object(mut document)) = serde_json::from_str(&text) else {
-        // What is wrong is said where it is read.
-        return text;
-    };
-    let id = document.get("api_id").and_then(Value::as_str);
-    if id.is_some_and(|id| !id.is_empty()) {
-        return text;
+/// In which form a route takes definitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Classic,
+    Oas,
+}
+
+impl Form {
+    /// A text of the other form is refused.
+    fn expect(self, text: &str) -> Result<(), Refusal> {
+        let message = match (self, oas::is_oas(text)) {
+            (Self::Classic, true) => {
+                "the supplied API definition is in OAS format, please use the Tyk classic format \
+                 for this API"
+            }
+            (Self::Oas, false) if serde_json::from_str::<Map<String, Value>>(text).is_ok() => {
+                "the supplied API definition is in Tyk classic format, please use OAS format for \
+                 this API"
+            }
+            // What is wrong is said where it is read.
+            _ => return Ok(()),
+        };
+        Err(error(StatusCode::BAD_REQUEST, message))
     }
-    document.insert("api_id".into(), key::new_name().into());
-    format!("{:#}", Value::Object(document))
+
+    /// So is an API of the other form.
+    fn expect_of(self, api: &Api) -> Result<(), Refusal> {
+        let message = match (self, api.oas.is_some()) {
+            (Self::Classic, true) => {
+                "this API endpoint only supports Tyk Classic APIs; please use the appropriate Tyk \
+                 OAS API endpoint"
+            }
+            (Self::Oas, false) => {
+                "the requested API definition is in Tyk classic format, please use old api \
+                 endpoint"
+            }
+            _ => return Ok(()),
+        };
+        Err(error(StatusCode::BAD_REQUEST, message))
+    }
+
+    /// A definition without an id gets one.
+    fn with_id(self, text: String) -> String {
+        let Ok(Value::Object(mut document)) = serde_json::from_str(&text) else {
+            // What is wrong is said where it is read.
+            return text;
+        };
+        let known = match self {
+            Self::Classic => document.get("api_id").and_then(Value::as_str),
+            Self::Oas => oas::id_of(&document),
+        };
+        if known.is_some_and(|id| !id.is_empty()) {
+            return text;
+        }
+        let id = Value::from(key::new_name());
+        match self {
+            Self::Classic => drop(document.insert("api_id".into(), id)),
+            Self::Oas => {
+                let extension = document.get_mut(oas::EXTENSION);
+                let info = extension.and_then(|extension| extension.get_mut("info"));
+                if let Some(Value::Object(info)) = info {
+                    info.insert("id".into(), id);
+                }
+            }
+        }
+        format!("{:#}", Value::Object(document))
+    }
 }
 
 /// Whether a definition can be loaded; its id, and what will not be as it asks for.
@@ -185,5 +264,8 @@ fn put(file: &FilePath, id: &str, text: &str) -> std::io::Result<()> {
 /// The file that has a definition, whatever it is called.
 fn file_of(folder: &FilePath, id: &str) -> std::io::Result<Option<PathBuf>> {
     let files = api::definition_files(folder)?;
-    Ok(super::holder_of(files, "api_id", id))
+    Ok(super::holder_of(files, id, |document| {
+        let classic = document.get("api_id").and_then(Value::as_str);
+        classic.or_else(|| oas::id_of(document))
+    }))
 }

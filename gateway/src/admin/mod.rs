@@ -11,6 +11,7 @@ mod counters;
 mod extract;
 mod health;
 mod keys;
+mod oas;
 mod order;
 mod orgs;
 mod policies;
@@ -93,6 +94,7 @@ pub fn router(control: Control) -> Router {
         .merge(certificates::routes())
         .merge(counters::routes())
         .merge(apis::routes())
+        .merge(oas::routes())
         .merge(inspection())
         .merge(keys::routes())
         .merge(orgs::routes())
@@ -185,13 +187,17 @@ async fn plugins(State(control): State<Control>, Path(id): Path<String>) -> Resp
     }
 }
 
-/// The file of several whose JSON has this value under this key. Files that cannot be read
+/// The file of several whose JSON has this id, which is found by a function. Files that cannot be read
 /// are passed over: they have nothing.
-fn holder_of(files: Vec<PathBuf>, key: &str, id: &str) -> Option<PathBuf> {
+fn holder_of(
+    files: Vec<PathBuf>,
+    id: &str,
+    id_of: impl Fn(&Map<String, Value>) -> Option<&str>,
+) -> Option<PathBuf> {
     let has_it = |file: &PathBuf| {
         let text = std::fs::read(file).unwrap_or_default();
         let document = serde_json::from_slice::<Map<String, Value>>(&text);
-        document.is_ok_and(|document| document.get(key).and_then(Value::as_str) == Some(id))
+        document.is_ok_and(|document| id_of(&document) == Some(id))
     };
     files.into_iter().find(has_it)
 }
@@ -205,6 +211,7 @@ mod tests {
             ("apis", include_str!("apis.rs")),
             ("certificates", include_str!("certificates.rs")),
             ("keys", include_str!("keys.rs")),
+            ("oas", include_str!("oas.rs")),
             ("orgs", include_str!("orgs.rs")),
             ("policies", include_str!("policies.rs")),
             ("reload", include_str!("reload.rs")),

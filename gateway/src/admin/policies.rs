@@ -168,5 +168,7 @@ fn file_of(folder: &FilePath, id: &str) -> std::io::Result<Option<PathBuf>> {
         Err(failure) if failure.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    Ok(super::holder_of(files, "id", id))
+    Ok(super::holder_of(files, id, |document| {
+        document.get("id").and_then(Value::as_str)
+    }))
 }

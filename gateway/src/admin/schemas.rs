@@ -12,6 +12,8 @@ pub(super) fn all() -> Map<String, Value> {
     let others = [
         ("Api", api()),
         ("Apis", list_of("Api")),
+        ("OasApi", oas_api()),
+        ("OasApis", list_of("OasApi")),
         ("Policies", list_of("Policy")),
         (
             "Pem",
@@ -26,6 +28,11 @@ pub(super) fn all() -> Map<String, Value> {
 
 fn api() -> Value {
     json!({"type": "object", "description": "A definition in the classic form."})
+}
+
+fn oas_api() -> Value {
+    let about = "An OpenAPI document with the extension x-tyk-api-gateway.";
+    json!({"type": "object", "description": about, "required": ["openapi", "x-tyk-api-gateway"]})
 }
 
 fn list_of(name: &str) -> Value {

@@ -13,7 +13,7 @@ use super::plugins::HookResolver;
 use super::reading::{Read, definition_files, read, read_text};
 use super::steps::{Steps, asks_plugin};
 use super::upstream_tls::{UpstreamTls, may_go_elsewhere};
-use super::{Api, ApiTable, DefinitionReport, event_handlers, uptime_tests};
+use super::{Api, ApiTable, DefinitionReport, Effect, Finding, event_handlers, uptime_tests};
 use crate::bundle::{self, Bundles, Found, InUse};
 use crate::cache::Responses;
 use crate::certificates::{Certificates, Material, Sources};
@@ -134,7 +134,7 @@ impl Loader {
     pub fn check(&self, file: &Path, text: &str) -> Result<(String, Vec<String>), String> {
         let mut read = read_text(file, text)?;
         let id = read.definition.api_id.clone();
-        let mut warnings: Vec<_> = read.ignored.iter().map(no_effect).collect();
+        let mut warnings: Vec<_> = read.found(Effect::Ignored).map(no_effect).collect();
         let listen_path = &read.definition.proxy.listen_path;
         Router::<Api>::new(self.config.http_server_options.enable_strict_routes)
             .is_free(listen_path)
@@ -274,6 +274,7 @@ impl Loader {
             tally: self.tallies.of(&definition.api_id),
             inquiry: made.inquiry,
             uptime_tests: uptime_tests::make(definition, &tls)?,
+            oas: read.oas.as_ref().map(|oas| Arc::clone(&oas.text)),
             tls,
             certificates,
             named: sources.readable(definition.certificate_names()),
@@ -294,8 +295,11 @@ fn target(definition: &ApiDefinition) -> Result<Target, TargetError> {
     }
 }
 
-fn no_effect(key: &String) -> String {
-    format!("{key}: unknown or not implemented, has no effect")
+fn no_effect(found: &Finding) -> String {
+    match found.message.as_str() {
+        "" => format!("{}: unknown or not implemented, has no effect", found.path),
+        reason => format!("{}: has no effect: {reason}", found.path),
+    }
 }
 
 /// The bundle of an API, whose hooks take the place of the definition's own.
@@ -319,15 +323,19 @@ fn take_bundle(read: &mut Read, found: &Found) -> Result<Option<InUse>, String> 
     if !own.driver_options.is_empty() {
         definition.custom_middleware.driver_options = own.driver_options;
     }
-    let protective = manifest.protective.iter();
-    let protective = protective.map(|key| format!("{key} (in the bundle's manifest.json)"));
-    read.protective.extend(protective);
+    let protective = manifest.protective.iter().map(|key| Finding {
+        path: key.clone(),
+        effect: Effect::Refuses,
+        message: "in the bundle's manifest.json".into(),
+    });
+    read.findings.extend(protective);
     Ok(Some(used))
 }
 
 /// Why an API must not serve although its definition can be read.
 fn refused(read: &Read, mistake: Option<&String>) -> Option<String> {
-    let keys = &read.protective;
+    let keys = read.found(Effect::Refuses).map(ToString::to_string);
+    let keys: Vec<_> = keys.collect();
     let missing = (!keys.is_empty()).then(|| {
         format!(
             "its definition asks for what is not implemented: {}",

@@ -70,8 +70,10 @@ pub struct Api {
     pub policies: Arc<Policies>,
     /// How long its sessions are kept.
     pub lifetime: Lifetime,
-    /// Its definition, as it is written.
+    /// Its definition in the classic form, as it is written or was made.
     pub text: Arc<str>,
+    /// The OpenAPI document that it was made from, as it is written.
+    pub oas: Option<Arc<str>>,
     /// How TLS is set up for upstreams.
     pub tls: UpstreamTls,
     /// What clients are shown on its behalf.
@@ -131,6 +133,7 @@ impl Api {
             policies: Arc::default(),
             lifetime: Lifetime::default(),
             text: "{}".into(),
+            oas: None,
             tls: UpstreamTls::default(),
             certificates: Vec::new(),
             keeps_quotas: false,

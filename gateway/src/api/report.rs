@@ -1,12 +1,12 @@
 //! What became of the files of definitions, field by field.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::reading::Read;
-use crate::definition::ApiDefinition;
 use crate::json;
 use crate::policy::Policies;
 
@@ -17,6 +17,8 @@ pub struct DefinitionReport {
     pub file: PathBuf,
     /// The API's id; empty when the file cannot be read.
     pub api_id: String,
+    /// Whether it is an OpenAPI document.
+    pub is_oas: bool,
     /// How much of it counts.
     pub fields: Fields,
     /// What does not.
@@ -68,6 +70,7 @@ impl DefinitionReport {
         let mut report = Self {
             file: file.to_owned(),
             api_id: String::new(),
+            is_oas: false,
             fields: Fields::default(),
             findings: Vec::new(),
             problem: None,
@@ -75,28 +78,34 @@ impl DefinitionReport {
         let Some(read) = read else { return report };
         report.api_id.clone_from(&read.definition.api_id);
         report.fields = read.fields;
-        let found = |path: &String, effect| Finding {
-            path: path.clone(),
-            effect,
-            message: String::new(),
-        };
-        let refusing = read.protective.iter();
-        let findings = &mut report.findings;
-        findings.extend(refusing.map(|path| found(path, Effect::Refuses)));
-        findings.extend(read.ignored.iter().map(|path| found(path, Effect::Ignored)));
-        findings.extend(missing_policies(&read.definition, policies));
+        report.is_oas = read.oas.is_some();
+        report.findings.clone_from(&read.findings);
+        report.findings.extend(missing_policies(read, policies));
         report
     }
 }
 
 /// The policies that a definition names and that are not there.
-fn missing_policies(definition: &ApiDefinition, policies: &Policies) -> Vec<Finding> {
+fn missing_policies(read: &Read, policies: &Policies) -> Vec<Finding> {
+    let definition = &read.definition;
+    let jwt = read.oas.as_ref().and_then(|oas| oas.jwt.as_deref());
+    // Where they are said depends on the form.
+    let (list, map) = match jwt {
+        Some(jwt) => (
+            format!("{jwt}.defaultPolicies"),
+            format!("{jwt}.scopes.scopeToPolicyMapping"),
+        ),
+        None => (
+            "jwt_default_policies".to_owned(),
+            "scopes.jwt.scope_to_policy".to_owned(),
+        ),
+    };
     let defaults = definition.jwt_default_policies.iter().enumerate();
-    let defaults = defaults.map(|(place, id)| (format!("jwt_default_policies[{place}]"), id));
+    let defaults = defaults.map(|(place, id)| (format!("{list}[{place}]"), id));
     let older = definition.jwt_scope_to_policy_mapping.iter();
     let older = older.map(|(scope, id)| (format!("jwt_scope_to_policy_mapping.{scope}"), id));
     let scopes = definition.scopes.jwt.scope_to_policy.iter();
-    let scopes = scopes.map(|(scope, id)| (format!("scopes.jwt.scope_to_policy.{scope}"), id));
+    let scopes = scopes.map(|(scope, id)| (format!("{map}.{scope}"), id));
     let named = defaults.chain(older).chain(scopes);
     let missing = named.filter(|(_, id)| policies.get(id).is_none());
     let findings = missing.map(|(path, id)| Finding {
@@ -105,6 +114,16 @@ fn missing_policies(definition: &ApiDefinition, policies: &Policies) -> Vec<Find
         message: format!("there is no policy `{id}`"),
     });
     findings.collect()
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        match self.message.as_str() {
+            "" => Ok(()),
+            message => write!(f, " ({message})"),
+        }
+    }
 }
 
 // === impl Fields ===

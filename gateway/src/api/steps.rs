@@ -16,8 +16,9 @@ use crate::definition::{ApiDefinition, HookEntry, auth};
 use crate::limits::window::Rate;
 use crate::middleware::{
     AccessRights, Balance, Bodies, Breakers, Cors, HandOver, Headers, IpLists, KeyLimits, Methods,
-    Organisation, PathRates, PlainResponses, Refuse, ResponseCache, Rewrite, Schemas, SessionState,
-    SizeLimits, StripAuth, TimeLimits, UnlessIgnored, Version, WholeApi, ignores_paths,
+    MockResponses, Organisation, PathRates, PlainResponses, Refuse, ResponseCache, Rewrite, Schemas,
+    SessionState, SizeLimits, StripAuth, TimeLimits, UnlessIgnored, Version, WholeApi,
+    ignores_paths,
 };
 use crate::traffic::addresses::Addresses;
 use crate::traffic::paths::Meaning;
@@ -282,6 +283,7 @@ impl Steps<'_, '_> {
     /// What answers in the upstream's place: mock responses, the cache.
     fn push_answers(&mut self, chain: &mut Chain) -> Result<(), String> {
         let limit = self.loader.config.coprocess_options.max_body_bytes;
+        chain.push_some(MockResponses::new(self.definition, self.meaning())?);
         let responses = &self.loader.responses;
         let cache = ResponseCache::new(self.definition, self.meaning(), responses, limit);
         chain.push_some(cache?);

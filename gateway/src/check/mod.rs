@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::api::{Api, ApiTable, DefinitionReport, Effect, Finding};
+use crate::definition::oas;
 use crate::events::HandlerReport;
 use crate::policy::Policies;
 
@@ -48,6 +49,7 @@ struct PoliciesFound {
 #[derive(Debug, Serialize)]
 struct Definition {
     file: String,
+    format: Format,
     api_id: String,
     support: Support,
     fields: Score,
@@ -56,6 +58,14 @@ struct Definition {
     errors: Vec<String>,
     /// What is not as it should be and is of no single field.
     warnings: Vec<String>,
+}
+
+/// How a definition is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    Classic,
+    Oas,
 }
 
 #[derive(Debug, Serialize)]
@@ -195,6 +205,10 @@ impl Definition {
     fn new(report: &DefinitionReport, table: &ApiTable) -> Self {
         let mut found = Self {
             file: report.file.display().to_string(),
+            format: match report.is_oas {
+                true => Format::Oas,
+                false => Format::Classic,
+            },
             api_id: report.api_id.clone(),
             support: Support::None,
             fields: Score {
@@ -222,11 +236,7 @@ impl Definition {
             };
             let place = hook.place.map(|place| format!("[{place}]"));
             self.findings.push(Finding {
-                path: format!(
-                    "custom_middleware.{}{}",
-                    hook.hook,
-                    place.unwrap_or_default()
-                ),
+                path: self.path_of(api, hook.hook) + &place.unwrap_or_default(),
                 effect: Effect::Refuses,
                 message: format!("{} `{}`: {problem}", hook.driver, hook.name),
             });
@@ -242,6 +252,23 @@ impl Definition {
         let is_told = self.findings.iter().any(|f| f.effect == Effect::Refuses);
         self.errors
             .extend(api.refused.iter().filter(|_| !is_told).cloned());
+    }
+
+    /// Where a kind of hook is declared.
+    fn path_of(&self, api: &Api, hook: &str) -> String {
+        let is_oas = self.format == Format::Oas;
+        let path = match (api.bundle.is_some(), is_oas) {
+            (true, _) => return format!("manifest.json: custom_middleware.{hook}"),
+            (false, false) => return format!("custom_middleware.{hook}"),
+            (false, true) => match hook {
+                "pre" => "middleware.global.prePlugins",
+                "post_key_auth" => "middleware.global.postAuthenticationPlugins",
+                "post" => "middleware.global.postPlugins",
+                "response" => "middleware.global.responsePlugins",
+                _ => "server.authentication.custom.config",
+            },
+        };
+        format!("{}.{path}", oas::EXTENSION)
     }
 
     fn support(&self) -> Support {

@@ -7,6 +7,7 @@ pub mod auth;
 mod basic;
 mod jwt;
 mod limits;
+pub mod oas;
 pub mod policy;
 pub mod session;
 mod traffic;
@@ -25,9 +26,9 @@ pub use traffic::{CacheOptions, Cors, ResponseProcessor};
 pub use upstream::Transport;
 pub use uptime::{Command, UptimeTest, UptimeTests};
 pub use versions::{
-    BodyTransform, CachedPath, CircuitBreaker, HeaderTransform, Match, MethodAction, PathEntry,
-    TemplateData, Trigger, TriggerOptions, UrlRewrite, ValidateJson, Version, VersionData,
-    VersionRule,
+    BodyTransform, CachedPath, CircuitBreaker, ExtendedPaths, HardTimeout, HeaderTransform, Match,
+    MethodAction, MethodTransform, MockResponse, PathEntry, SizeLimit, TemplateData, Trigger,
+    TriggerOptions, UrlRewrite, ValidateJson, Version, VersionData, VersionRule,
 };
 
 pub use auth::{Auth, AuthConfigs};
@@ -53,6 +54,8 @@ pub struct ApiDefinition {
     pub active: bool,
     /// Only other APIs reach it.
     pub internal: bool,
+    /// The original's mark that a companion file has the API in its other form; not looked at.
+    pub is_oas: bool,
     /// Where a key is found.
     pub auth: Auth,
     /// The same for each mechanism.

@@ -27,7 +27,6 @@ const PROTECTIVE: &[&str] = &[
     "version_data.versions.*.extended_paths.transform_jq_response",
     "version_data.versions.*.extended_paths.validate_request",
     "version_data.versions.*.extended_paths.virtual",
-    "x-tyk-api-gateway",
 ];
 
 /// The unread keys of a definition, sorted by what they mean for its API.
@@ -42,8 +41,13 @@ pub struct Unenforced {
 /// Looks at the keys that nothing read. Those that ask for nothing (false, zero, empty) are
 /// left out when they are known names of the format; a misspelt name is always told.
 pub fn sort(raw: &Value, unread: &[String]) -> Unenforced {
+    sort_by(PROTECTIVE, raw, unread)
+}
+
+/// The same with other keys that protect.
+pub fn sort_by(protective: &[&str], raw: &Value, unread: &[String]) -> Unenforced {
     let mut found = Unenforced::default();
-    for pattern in PROTECTIVE {
+    for pattern in protective {
         let parts: Vec<_> = pattern.split('.').collect();
         collect(raw, &parts, String::new(), &mut found.protective);
     }

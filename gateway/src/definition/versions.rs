@@ -146,6 +146,8 @@ pub struct ExtendedPaths {
     pub transform_response: Vec<BodyTransform>,
     /// What bodies must look like.
     pub validate_json: Vec<ValidateJson>,
+    /// Answers in the upstream's place.
+    pub mock_response: Vec<MockResponse>,
     /// Whose responses are kept.
     pub cache: Vec<String>,
     /// The same, with settings.
@@ -217,6 +219,17 @@ entries! {
         /// The status of the refusal; 0 is 422.
         error_response_code: u16,
     }
+    /// An answer in the upstream's place.
+    MockResponse {
+        /// Upper and lower case are the same.
+        ignore_case: bool,
+        /// The status; 0 is 200.
+        code: u16,
+        /// The body.
+        body: String,
+        /// The headers.
+        headers: BTreeMap<String, String>,
+    }
     /// Whose responses are kept.
     CachedPath {
         /// What of a body a response belongs to; empty is all of it.
@@ -245,6 +258,25 @@ entries! {
         rewrite_to: String,
         /// What it becomes instead, under conditions.
         triggers: Vec<Trigger>,
+    }
+}
+
+impl MockResponse {
+    /// The same as an entry of a list of paths.
+    pub fn as_reply(&self) -> PathEntry {
+        let action = MethodAction {
+            action: "reply".into(),
+            code: if self.code == 0 { 200 } else { self.code },
+            data: self.body.clone(),
+            headers: self.headers.clone(),
+        };
+        PathEntry {
+            path: self.path.clone(),
+            disabled: self.disabled,
+            ignore_case: self.ignore_case,
+            method_actions: BTreeMap::from([(self.method.clone(), action)]),
+            ..PathEntry::default()
+        }
     }
 }
 

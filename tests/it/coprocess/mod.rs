@@ -5,6 +5,7 @@ pub(crate) mod auth;
 pub(crate) mod bodies;
 pub(crate) mod bundles;
 pub(crate) mod certificates;
+pub(crate) mod documents;
 pub(crate) mod edits;
 pub(crate) mod event_handlers;
 pub(crate) mod events;
@@ -93,6 +94,10 @@ macro_rules! scenarios {
             a_hook_sees_the_request_as_it_is,
             a_hook_sees_its_session_and_config,
             hooks_run_before_a_tunnel_opens,
+        ]);
+        $then!($driver, documents: [
+            a_document_names_hooks_of_every_kind,
+            a_document_names_a_bundle,
         ]);
         $then!($driver, edits: [
             headers_are_deleted_and_set,
