@@ -94,9 +94,7 @@ impl Gateway {
         let termination = Termination::new(&config.http_server_options, &sources)?.map(Arc::new);
         let (sessions, writer) = Sessions::new(config.sessions(), Arc::clone(&store));
         control_runtime.spawn(writer.run());
-        let names = config.sessions().names;
-        let limits = Limits::new(Arc::clone(&store), names, config.rate_limit_mode);
-        control_runtime.spawn(Arc::clone(&limits).keep());
+        let limits = limits(&config, &store, control_runtime.handle());
         let (events, handlers, dispatcher) =
             events::start(&config.event_handlers, Arc::clone(&store));
         control_runtime.spawn(dispatcher.run());
@@ -318,6 +316,14 @@ impl Stop {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// The limits, which the control runtime keeps in step with the store.
+fn limits(config: &Config, store: &Arc<dyn Store>, control: &Handle) -> Arc<Limits> {
+    let names = config.sessions().names;
+    let limits = Limits::new(Arc::clone(store), names, config.rate_limit_mode);
+    control.spawn(Arc::clone(&limits).keep());
+    limits
 }
 
 fn uptime(config: &Config, purpose: Purpose, runtime: &Handle) -> Arc<Uptime> {

@@ -45,6 +45,11 @@ fn request(request: &Request, spec: &Spec) -> proto::MiniRequestObject {
         client_address: client.map_or_else(String::new, |address| address.to_string()),
         listen_path: spec.listen_path.clone(),
         request_id: request.request_id.to_string(),
+        client_certificate: request
+            .client_certificate
+            .as_deref()
+            .map(map)
+            .unwrap_or_default(),
     }
 }
 

@@ -187,6 +187,13 @@ pub struct MiniRequestObject {
     /// What tells this request from all others.
     #[prost(string, tag = "103")]
     pub request_id: ::prost::alloc::string::String,
+    /// What the client's certificate says, where it has shown one: subject, issuer, serial, fingerprint, not_before,
+    /// not_after, names and pem.
+    #[prost(btree_map = "string, string", tag = "104")]
+    pub client_certificate: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 /// A path (regular expression) and the methods allowed on it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

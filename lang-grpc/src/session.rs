@@ -194,6 +194,7 @@ mod tests {
             key_id: text("32"),
             post_expiry_action: text("33"),
             post_expiry_grace_period: 34,
+            ..Session::default()
         }
     }
 

@@ -16,8 +16,8 @@ use crate::definition::{ApiDefinition, HookEntry, auth};
 use crate::limits::window::Rate;
 use crate::middleware::{
     AccessRights, Balance, Bodies, Breakers, Cors, HandOver, Headers, IpLists, KeyLimits, Methods,
-    MockResponses, Organisation, PathRates, PlainResponses, Refuse, ResponseCache, Rewrite, Schemas,
-    SessionState, SizeLimits, StripAuth, TimeLimits, UnlessIgnored, Version, WholeApi,
+    MockResponses, Organisation, PathRates, PlainResponses, Refuse, ResponseCache, Rewrite,
+    Schemas, SessionState, SizeLimits, StripAuth, TimeLimits, UnlessIgnored, Version, WholeApi,
     ignores_paths,
 };
 use crate::traffic::addresses::Addresses;

@@ -59,6 +59,7 @@ fn all_that_a_hook_may_see_is_sent() {
         ("10.0.0.1", "/listen/")
     );
     assert_eq!(request.request_id.len(), 32);
+    assert_eq!(request.client_certificate["subject"], "CN=me.example");
 }
 
 #[test]

@@ -69,6 +69,8 @@ impl Gateway {
         let mut request = Request::new(Method::POST, uri, headers);
         request.raw_body = Bytes::from_static(b"body");
         request.client_address = Some([10, 0, 0, 1].into());
+        let subject = ("subject".to_owned(), "CN=me.example".to_owned());
+        request.client_certificate = Some(Arc::new([subject].into_iter().collect()));
         Object {
             hook_type: HookType::Post,
             hook_name: "Function".into(),

@@ -105,7 +105,7 @@ impl Making<'_> {
         let certificates = upstream.mutual_tls.domain_to_certificate_mapping;
         definition.upstream_certificates = certificates
             .into_iter()
-            .map(|entry| (entry.domain, entry.certificate.into()))
+            .map(|entry| (entry.domain, entry.certificate))
             .collect();
         Ok(())
     }
