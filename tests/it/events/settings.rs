@@ -164,12 +164,12 @@ fn a_handler_for_what_no_api_fires_is_told() {
         let arguments = [&["check", "--conf", "tyk.conf"], more].concat();
         builder(event).run(&arguments).status.success()
     };
-    assert!(check("HostDown", &[]));
-    assert!(!check("HostDown", &["--strict"]));
+    assert!(check("UpstreamOAuthError", &[]));
+    assert!(!check("UpstreamOAuthError", &["--strict"]));
     assert!(check("KeyExpired", &["--strict"]));
-    let gateway = builder("HostDown").start();
+    let gateway = builder("UpstreamOAuthError").start();
     let said = "Event handler is never called";
-    gateway.wait_for_log_with(&["WARN", said, "api=\"api\"", "event=\"HostDown\""]);
+    gateway.wait_for_log_with(&["WARN", said, "api=\"api\"", "event=\"UpstreamOAuthError\""]);
     assert!(!gateway.log().text().contains("event=\"any_name\""));
     let listed = gateway.admin("/tyk/apis/api/plugins").json();
     let notes: Vec<_> = listed["event_handlers"]
@@ -179,7 +179,10 @@ fn a_handler_for_what_no_api_fires_is_told() {
         .filter_map(|report| report["note"].as_str())
         .collect();
     assert_eq!(notes.len(), 1, "{listed}");
-    assert!(notes[0].contains("never fire `HostDown`"), "{listed}");
+    assert!(
+        notes[0].contains("never fire `UpstreamOAuthError`"),
+        "{listed}"
+    );
 }
 
 #[test]

@@ -33,15 +33,16 @@ struct Choice {
     tests: Tests,
 }
 
-/// Which tests a choice needs. The suite takes minutes, so it runs once for each content of
-/// the binary.
+/// Which tests a choice needs. The suite takes minutes, so all of it runs without languages and
+/// with all of them.
 #[derive(Clone, Copy)]
 enum Tests {
     /// All of them.
     All,
     /// Those that look at what is linked: the graph is the plain one, which has a row.
     OfTheChoice,
-    /// Those of a language that runs nothing in the process: the others have other rows.
+    /// Those of the one language and of what is missing: all others know no language, and run in
+    /// the plain row and in that of all languages.
     OfTheLanguage,
     /// They are built: the languages are those of the row before.
     Build,
@@ -95,7 +96,7 @@ fn choices(languages: &[Language]) -> Vec<Choice> {
             without_effect: None,
             embedded: chosen.to_vec(),
             tests: match chosen {
-                [alone] if alone.is_remote => Tests::OfTheLanguage,
+                [_] if languages.len() > 1 => Tests::OfTheLanguage,
                 _ => Tests::All,
             },
         }
@@ -171,7 +172,7 @@ fn test_row(choice: &Choice) -> Row {
         Tests::OfTheLanguage => {
             let module = &choice.languages;
             Check::SomeTestsPass(Step::cargo(&format!(
-                "test {arguments} --test it {module}::"
+                "test {arguments} --test it -- {module}:: without_"
             )))
         }
         Tests::Build => Check::Passes(Step::cargo(&format!("test {arguments} --no-run"))),
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_language_alone_runs_its_own_module() {
+    fn a_language_alone_runs_its_own_module_and_what_is_missing() {
         let remote = Language {
             is_remote: true,
             ..language("foo")
@@ -305,7 +306,7 @@ mod tests {
         let rows = rows(&[remote, language("bar")]);
         let row = |name: &str| rows.iter().find(|row| row.name == name);
         let check = &row("coprocess,foo").unwrap().checks[1];
-        let own = Step::cargo("test --features coprocess,foo --test it foo::");
+        let own = Step::cargo("test --features coprocess,foo --test it -- foo:: without_");
         assert_eq!(*check, Check::SomeTestsPass(own));
         assert!(row("clippy foo").is_none() && row("docs foo").is_none());
         assert!(row("clippy coprocess,foo").is_some());
