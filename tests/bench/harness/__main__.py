@@ -4,6 +4,7 @@
     python3 tests/bench/harness calls --work target/bench gateway:P0 gateway-lua:P1
     python3 tests/bench/harness growth --work target/bench
     python3 tests/bench/harness limits --work target/bench --reps 3
+    python3 tests/bench/harness remote --work target/bench --reps 3
 
 The work folder has the tools in `bin`. Standard output is one line of JSON at the start, with the number of cells and
 facts about the machine, and one for each cell: the result, or {"error": …}. If nothing can be measured at all, the only
@@ -18,6 +19,7 @@ import facts
 import growth
 import limits
 import measure
+import remote
 import scenarios
 import system
 
@@ -84,10 +86,18 @@ def run_limits(options, bench):
             attempt({**row.key, "repetition": repetition}, limits.measured, bench, row, options.seconds, options.warm)
 
 
+def run_remote(options, bench):
+    rows = remote.rows()
+    tell(cells=len(rows) * options.reps, facts=facts.of(bench, []))
+    for repetition in range(options.reps):
+        for row in rows:
+            attempt({**row.key, "repetition": repetition}, remote.measured, bench, row, options.seconds, options.warm)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="harness")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, run, seconds in (("measure", run_measure, 5), ("calls", run_calls, 1.5), ("growth", run_growth, 2), ("limits", run_limits, 2)):
+    for name, run, seconds in (("measure", run_measure, 5), ("calls", run_calls, 1.5), ("growth", run_growth, 2), ("limits", run_limits, 2), ("remote", run_remote, 2)):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("--work", required=True, help="the folder with bin/load and bin/origin")

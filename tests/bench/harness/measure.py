@@ -61,6 +61,8 @@ class Served:
 
     def __init__(self, bench, ctx, process, origin, pinned):
         self.bench, self.ctx, self.pid, self.origin, self.pinned = bench, ctx, process.pid, origin, pinned
+        # Processes of the benchmark's that work for the peer, and are no part of it.
+        self.beside = ()
 
     @contextlib.contextmanager
     def load(self, requests, seconds, warm, **options):
@@ -92,7 +94,8 @@ class Load:
 
     def round(self, watch_memory=False):
         """One measured round."""
-        own = (self.served.origin.pid, self.process.pid, os.getpid())
+        beside = self.served.beside
+        own = (*beside, self.served.origin.pid, self.process.pid, os.getpid())
         before, own_before = self.served.used(), [sum(system.cpu_of_one(pid)) for pid in own]
         self.process.stdin.write("\n")
         self.process.stdin.flush()
@@ -110,6 +113,7 @@ class Load:
         return {
             "requests": outcome["requests"], "errors": outcome["errors"], "status": outcome["status"],
             "cpu_us": (user + kernel) / count, "user_us": user / count, "system_us": kernel / count,
+            "beside_us": (sum(own_after[:len(beside)]) - sum(own_before[:len(beside)])) / count,
             "rps": outcome["requests"] / outcome["seconds"], "p50_us": outcome["p50_us"], "p99_us": outcome["p99_us"],
             "memory_mib": max(memory, system.memory(self.served.pid)),
             # In cores: what neither the peer nor the benchmark has used, and what the host took away.
