@@ -87,36 +87,39 @@ impl Chain {
     }
 
     /// Runs only the steps with these numbers, until one answers or fails.
-    pub async fn run_only(
-        &self,
-        numbers: &[usize],
-        exchange: &mut Exchange,
-    ) -> Result<Flow, ProxyError> {
-        for middleware in numbers.iter().filter_map(|number| self.0.get(*number)) {
-            let outcome = match middleware.process(exchange) {
-                Step::Done(outcome) => outcome,
-                Step::Later(waiting) => waiting.await,
-            };
-            match outcome? {
-                Flow::Continue => {}
-                last @ (Flow::Forward | Flow::Respond(_)) => return Ok(last),
-            }
-        }
-        Ok(Flow::Continue)
+    pub fn run_only<'a>(
+        &'a self,
+        numbers: &'a [usize],
+        exchange: &'a mut Exchange,
+    ) -> impl Future<Output = Result<Flow, ProxyError>> + use<'a> {
+        run_each(
+            numbers.iter().filter_map(|number| self.0.get(*number)),
+            exchange,
+        )
     }
 
     /// Runs the steps until one answers or fails.
-    pub async fn run(&self, exchange: &mut Exchange) -> Result<Flow, ProxyError> {
-        for middleware in &self.0 {
-            let outcome = match middleware.process(exchange) {
-                Step::Done(outcome) => outcome,
-                Step::Later(waiting) => waiting.await,
-            };
-            match outcome? {
-                Flow::Continue => {}
-                last @ (Flow::Forward | Flow::Respond(_)) => return Ok(last),
-            }
-        }
-        Ok(Flow::Continue)
+    pub fn run<'a>(
+        &'a self,
+        exchange: &'a mut Exchange,
+    ) -> impl Future<Output = Result<Flow, ProxyError>> + use<'a> {
+        run_each(self.0.iter(), exchange)
     }
+}
+
+async fn run_each<'a>(
+    steps: impl Iterator<Item = &'a Box<dyn Middleware>>,
+    exchange: &mut Exchange,
+) -> Result<Flow, ProxyError> {
+    for step in steps {
+        let outcome = match step.process(exchange) {
+            Step::Done(outcome) => outcome,
+            Step::Later(waiting) => waiting.await,
+        };
+        match outcome? {
+            Flow::Continue => {}
+            last @ (Flow::Forward | Flow::Respond(_)) => return Ok(last),
+        }
+    }
+    Ok(Flow::Continue)
 }

@@ -25,6 +25,17 @@ const ONE: &str = "/tyk/apis/{id}";
 
 pub(super) const NOT_FOUND: &str = "API not found";
 
+/// Why a definition is not taken, of either form.
+pub(super) const NOT_TAKEN: &[(u16, &str)] = &[
+    (
+        400,
+        "It is no definition that can be loaded, or has another id.",
+    ),
+    (404, "There is none."),
+    (413, "The body is too large."),
+    (500, "It cannot be written."),
+];
+
 pub(super) fn routes() -> Surface {
     let about = |summary, answer| About {
         summary,
@@ -34,15 +45,7 @@ pub(super) fn routes() -> Surface {
     };
     let taking = |summary| About {
         body: Some("Api"),
-        failures: &[
-            (
-                400,
-                "It is no definition that can be loaded, or has another id.",
-            ),
-            (404, "There is none."),
-            (413, "The body is too large."),
-            (500, "It cannot be written."),
-        ],
+        failures: NOT_TAKEN,
         ..about(summary, "Done")
     };
     let listing = about("Lists the definitions of loaded APIs", "Apis");

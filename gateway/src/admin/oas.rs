@@ -40,15 +40,7 @@ pub(super) fn routes() -> Surface {
     let taking = |summary| About {
         query: &[],
         body: Some("OasApi"),
-        failures: &[
-            (
-                400,
-                "It is no definition that can be loaded, or has another id.",
-            ),
-            (404, "There is none."),
-            (413, "The body is too large."),
-            (500, "It cannot be written."),
-        ],
+        failures: apis::NOT_TAKEN,
         ..about(summary, "Done")
     };
     let listing = about(
