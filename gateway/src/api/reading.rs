@@ -50,7 +50,11 @@ pub fn definition_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
         .collect::<Result<_, _>>()?;
     files.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        path.is_file() && name.ends_with(".json") && !name.ends_with("-oas.json")
+        // The original writes an OpenAPI document beside the classic form that serves.
+        let classic = name.strip_suffix("-oas.json");
+        let is_companion =
+            classic.is_some_and(|name| path.with_file_name(format!("{name}.json")).is_file());
+        path.is_file() && name.ends_with(".json") && !is_companion
     });
     // Which of two APIs gets a listen path must not depend on the file system's order.
     files.sort();

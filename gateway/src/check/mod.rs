@@ -214,7 +214,10 @@ impl Definition {
             fields: Score {
                 set: report.fields.set,
                 honoured: report.fields.honoured,
-                percent: report.fields.percent(),
+                percent: match report.problem {
+                    Some(_) => 0,
+                    None => report.fields.percent(),
+                },
             },
             findings: report.findings.clone(),
             errors: report.problem.iter().cloned().collect(),

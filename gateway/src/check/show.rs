@@ -76,7 +76,11 @@ impl Definition {
             Support::None => "no",
         };
         let fields = format!("{}/{}", self.fields.honoured, self.fields.set);
-        let percent = format!("{}%", self.fields.percent);
+        // Nothing was asked for, or nothing could be read.
+        let percent = match self.fields.set {
+            0 => "–".to_owned(),
+            _ => format!("{}%", self.fields.percent),
+        };
         writeln!(
             f,
             "{:width$}  {fields:>9}  {percent:>5}  {support}",

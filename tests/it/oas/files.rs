@@ -33,6 +33,31 @@ fn a_document_serves_as_its_extension_says() {
 }
 
 #[test]
+fn a_companion_of_a_classic_definition_is_left_alone_and_others_serve() {
+    let upstream = Upstream::echo();
+    let classic = json!({"name": "classic", "api_id": "pair", "use_keyless": true,
+        "proxy": {"listen_path": "/pair/", "target_url": upstream.url("/")}});
+    let gateway = gateway()
+        .file("apps/pair.json", classic.to_string())
+        .file(
+            "apps/pair-oas.json",
+            document("other", &upstream).to_string(),
+        )
+        .file(
+            "apps/alone-oas.json",
+            document("alone", &upstream).to_string(),
+        )
+        .start();
+    for (path, status) in [
+        ("/pair/", 200),
+        ("/other/things", 404),
+        ("/alone/things", 200),
+    ] {
+        assert_eq!(gateway.get(path).status, status, "{path}");
+    }
+}
+
+#[test]
 fn operations_have_what_is_said_of_them() {
     let upstream = Upstream::echo();
     let on = json!({"enabled": true});
