@@ -78,26 +78,29 @@ def run_growth(options, bench):
             attempt({**point.key, "repetition": repetition}, point.measure, bench, options.seconds, options.warm)
 
 
-def run_limits(options, bench):
-    rows = limits.rows()
-    tell(cells=len(rows) * options.reps, facts=facts.of(bench, []))
-    for repetition in range(options.reps):
-        for row in rows:
-            attempt({**row.key, "repetition": repetition}, limits.measured, bench, row, options.seconds, options.warm)
+def run_rows(module):
+    """Runs all rows of a module that has them and a way to measure one."""
 
+    def run(options, bench):
+        rows = module.rows()
+        tell(cells=len(rows) * options.reps, facts=facts.of(bench, []))
+        for repetition in range(options.reps):
+            for row in rows:
+                attempt({**row.key, "repetition": repetition}, module.measured, bench, row, options.seconds, options.warm)
 
-def run_remote(options, bench):
-    rows = remote.rows()
-    tell(cells=len(rows) * options.reps, facts=facts.of(bench, []))
-    for repetition in range(options.reps):
-        for row in rows:
-            attempt({**row.key, "repetition": repetition}, remote.measured, bench, row, options.seconds, options.warm)
+    return run
 
 
 def main():
     parser = argparse.ArgumentParser(prog="harness")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, run, seconds in (("measure", run_measure, 5), ("calls", run_calls, 1.5), ("growth", run_growth, 2), ("limits", run_limits, 2), ("remote", run_remote, 2)):
+    for name, run, seconds in (
+        ("measure", run_measure, 5),
+        ("calls", run_calls, 1.5),
+        ("growth", run_growth, 2),
+        ("limits", run_rows(limits), 2),
+        ("remote", run_rows(remote), 2),
+    ):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("--work", required=True, help="the folder with bin/load and bin/origin")
