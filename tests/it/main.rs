@@ -16,7 +16,6 @@ mod check;
 mod edge;
 mod events;
 mod keys;
-mod languages;
 mod limits;
 mod oas;
 mod proxy;
@@ -35,16 +34,8 @@ mod grpc;
 mod lua;
 #[cfg(all(feature = "coprocess", feature = "python", feature = "lua"))]
 mod mixed;
-#[cfg(not(feature = "coprocess"))]
-mod plain;
 #[cfg(all(feature = "coprocess", feature = "python"))]
 mod python;
-#[cfg(not(all(feature = "coprocess", feature = "grpc")))]
-mod without_grpc;
-#[cfg(not(all(feature = "coprocess", feature = "lua")))]
-mod without_lua;
-#[cfg(not(all(feature = "coprocess", feature = "python")))]
-mod without_python;
 
 use test_harness::GatewayBuilder;
 

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use test_harness::{Definition, Gateway, Redis, Request, Upstream, wait};
 
-use crate::{gateway, languages};
+use crate::gateway;
 
 #[test]
 fn both_languages_are_listed() {
-    let linked = languages::linked();
+    let linked = gateway().linked_languages();
     for name in ["lua", "python"] {
         assert!(linked.iter().any(|one| one == name), "{linked:?}");
     }

@@ -196,6 +196,17 @@ impl GatewayBuilder {
         }
     }
 
+    /// The languages that `gateway version` lists.
+    #[must_use]
+    pub fn linked_languages(self) -> Vec<String> {
+        let text = self.run(&["version"]).log;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("languages:"));
+        let line = line.unwrap_or_else(|| panic!("no languages in {text:?}"));
+        line.split(',').map(|name| name.trim().to_owned()).collect()
+    }
+
     fn write_conf(&self) {
         let path = self.folder.path().join("tyk.conf");
         if !path.exists() {

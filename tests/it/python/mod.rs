@@ -13,9 +13,6 @@ mod kit;
 
 #[test]
 fn the_language_is_listed() {
-    assert!(
-        crate::languages::linked()
-            .iter()
-            .any(|name| name == "python")
-    );
+    let linked = crate::gateway().linked_languages();
+    assert!(linked.iter().any(|name| name == "python"), "{linked:?}");
 }

@@ -162,7 +162,7 @@ mod tests {
             rows.into_iter().map(|row| row.name).collect()
         };
         assert_eq!(names("foo"), ["foo"]);
-        assert_eq!(names("clippy foo"), ["clippy foo"]);
+        assert_eq!(names("clippy all-features"), ["clippy all-features"]);
         assert!(names("clippy").len() > 2, "{:?}", names("clippy"));
     }
 

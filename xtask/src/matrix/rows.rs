@@ -44,8 +44,8 @@ enum Tests {
     /// Those of the one language and of what is missing: all others know no language, and run in
     /// the plain row and in that of all languages.
     OfTheLanguage,
-    /// They are built: the languages are those of the row before.
-    Build,
+    /// None: the languages are those of the row before, and clippy's row compiles the tests.
+    None,
 }
 
 /// All rows, ordered so that each one finds most of its dependencies built.
@@ -69,15 +69,10 @@ pub(crate) fn rows(languages: &[Language]) -> Vec<Row> {
         let command = format!("test -p {}", language.package);
         command_row(&language.package, &command, &language.embedded)
     }));
-    // Nothing of the sources is there or not by such a language alone.
-    let is_plain_again = |choice: &&Choice| {
-        !choice
-            .without_effect
-            .as_ref()
-            .is_some_and(|one| one.is_remote)
-    };
-    rows.extend(choices.iter().filter(is_plain_again).map(lint_row));
-    rows.extend(choices.iter().filter(is_plain_again).map(docs_row));
+    // A language alone leaves the plain sources, which its row has built.
+    let has_sources = |choice: &&Choice| choice.without_effect.is_none();
+    rows.extend(choices.iter().filter(has_sources).map(lint_row));
+    rows.extend(choices.iter().filter(has_sources).map(docs_row));
     rows.push(template_row());
     rows
 }
@@ -133,7 +128,7 @@ fn choices(languages: &[Language]) -> Vec<Choice> {
         arguments: "--all-features".to_owned(),
         tests: match languages.len() {
             1 => Tests::All,
-            _ => Tests::Build,
+            _ => Tests::None,
         },
         ..with(languages)
     });
@@ -167,15 +162,15 @@ fn test_row(choice: &Choice) -> Row {
     checks.push(match choice.tests {
         Tests::All => Check::Passes(Step::cargo(&format!("test {arguments}"))),
         Tests::OfTheChoice => {
-            Check::SomeTestsPass(Step::cargo(&format!("test {arguments} --test it plain::")))
+            Check::Passes(Step::cargo(&format!("test {arguments} --test linked")))
         }
         Tests::OfTheLanguage => {
             let module = &choice.languages;
             Check::SomeTestsPass(Step::cargo(&format!(
-                "test {arguments} --test it -- {module}:: without_"
+                "test {arguments} --test it --test linked -- {module}:: without_"
             )))
         }
-        Tests::Build => Check::Passes(Step::cargo(&format!("test {arguments} --no-run"))),
+        Tests::None => Check::Passes(Step::cargo(&format!("build {arguments}"))),
     });
     checks.push(Check::VersionLists(choice.languages.clone()));
     let mut needs = choice.needs.clone();
@@ -274,12 +269,13 @@ mod tests {
             "all-features",
         ];
         for choice in choices {
-            for row in [
-                choice.to_owned(),
-                format!("clippy {choice}"),
-                format!("docs {choice}"),
+            let has_sources = !["bar", "foo"].contains(&choice);
+            for (row, wanted) in [
+                (choice.to_owned(), true),
+                (format!("clippy {choice}"), has_sources),
+                (format!("docs {choice}"), has_sources),
             ] {
-                assert!(names.contains(&row), "no row `{row}` in {names:?}");
+                assert_eq!(names.contains(&row), wanted, "`{row}` in {names:?}");
             }
         }
         for row in [
@@ -299,17 +295,12 @@ mod tests {
 
     #[test]
     fn a_language_alone_runs_its_own_module_and_what_is_missing() {
-        let remote = Language {
-            is_remote: true,
-            ..language("foo")
-        };
-        let rows = rows(&[remote, language("bar")]);
+        let rows = rows(&[language("foo"), language("bar")]);
         let row = |name: &str| rows.iter().find(|row| row.name == name);
         let check = &row("coprocess,foo").unwrap().checks[1];
-        let own = Step::cargo("test --features coprocess,foo --test it -- foo:: without_");
+        let own =
+            Step::cargo("test --features coprocess,foo --test it --test linked -- foo:: without_");
         assert_eq!(*check, Check::SomeTestsPass(own));
-        assert!(row("clippy foo").is_none() && row("docs foo").is_none());
-        assert!(row("clippy coprocess,foo").is_some());
         let check = &row("coprocess,foo,bar").unwrap().checks[1];
         let all = Step::cargo("test --features coprocess,foo,bar");
         assert_eq!(*check, Check::Passes(all));

@@ -46,7 +46,7 @@ fn allowed(path: &str, index: usize, code: &[&str]) -> bool {
     };
     match path {
         "gateway/src/languages.rs" | "gateway/build.rs" => true,
-        "tests/it/main.rs" => next_is_mod(&["mod ", "use "]),
+        "tests/it/main.rs" | "tests/linked/main.rs" => next_is_mod(&["mod ", "use "]),
         "coprocess-core/src/lib.rs" => next_is_mod(&["mod conformance;"]),
         _ if in_language && path.ends_with("/build.rs") => true,
         // The crate, or a test of it, is empty without its interpreter. Its documentation comes

@@ -1,25 +1,8 @@
-//! Which languages a binary has, and what becomes of APIs that ask for another.
+//! What every binary tells of its languages, and what becomes of APIs that ask for another.
 
 use test_harness::{Definition, Upstream};
 
 use crate::gateway;
-
-/// What `gateway version` prints.
-pub(crate) fn version() -> String {
-    let ended = gateway().run(&["version"]);
-    assert!(ended.status.success(), "{}", ended.log);
-    ended.log
-}
-
-/// The languages that `gateway version` lists.
-pub(crate) fn linked() -> Vec<String> {
-    let text = version();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("languages:"));
-    let line = line.unwrap_or_else(|| panic!("no languages in {text:?}"));
-    line.split(',').map(|name| name.trim().to_owned()).collect()
-}
 
 /// Hooks of a driver that this binary does not have are refused; other APIs are served.
 pub(crate) fn refuses(driver: &str, hint: &str) {
@@ -45,12 +28,13 @@ pub(crate) fn refuses(driver: &str, hint: &str) {
 
 #[test]
 fn version_names_the_binary_and_at_least_one_language() {
-    let text = version();
+    let text = gateway().run(&["version"]).log;
     assert!(
         text.starts_with(&format!("gateway {}", env!("CARGO_PKG_VERSION"))),
         "{text}"
     );
-    assert!(linked().iter().all(|name| !name.is_empty()), "{text}");
+    let linked = gateway().linked_languages();
+    assert!(linked.iter().all(|name| !name.is_empty()), "{text}");
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use test_harness::{Definition, Upstream};
 
-use crate::{gateway, languages};
+use crate::gateway;
 
 #[test]
 fn the_null_language_is_the_only_one() {
-    assert_eq!(languages::linked(), ["dummy"]);
+    assert_eq!(gateway().linked_languages(), ["dummy"]);
 }
 
 #[test]

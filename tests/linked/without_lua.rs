@@ -1,13 +1,14 @@
 //! A binary without `lua`: APIs that ask for it are refused, with the build that would help.
 
-use crate::languages;
+use crate::{gateway, refusal};
 
 #[test]
 fn the_language_is_not_listed() {
-    assert!(!languages::linked().iter().any(|name| name == "lua"));
+    let linked = gateway().linked_languages();
+    assert!(!linked.iter().any(|name| name == "lua"), "{linked:?}");
 }
 
 #[test]
 fn its_hooks_are_refused_and_the_log_tells_the_build() {
-    languages::refuses("lua", "--features coprocess,lua");
+    refusal::refuses("lua", "--features coprocess,lua");
 }

@@ -1,13 +1,14 @@
 //! A binary without `grpc`: APIs that ask for it are refused, with the build that would help.
 
-use crate::languages;
+use crate::{gateway, refusal};
 
 #[test]
 fn the_language_is_not_listed() {
-    assert!(!languages::linked().iter().any(|name| name == "grpc"));
+    let linked = gateway().linked_languages();
+    assert!(!linked.iter().any(|name| name == "grpc"), "{linked:?}");
 }
 
 #[test]
 fn its_hooks_are_refused_and_the_log_tells_the_build() {
-    languages::refuses("grpc", "--features coprocess,grpc");
+    refusal::refuses("grpc", "--features coprocess,grpc");
 }
