@@ -21,6 +21,19 @@ pub(crate) enum Profile {
 
 /// Builds the gateway with every language; returns the binary.
 pub(crate) fn build(metadata: &Metadata, profile: Profile) -> Result<PathBuf> {
+    let (flag, folder) = match profile {
+        Profile::Dev => ("", "debug"),
+        Profile::Gate => ("--profile gate", "gate"),
+        Profile::Release => ("--release", "release"),
+    };
+    let command = format!("build {flag} {}", arguments(metadata)?);
+    Step::cargo(&command).run(&metadata.root)?;
+    Ok(metadata.target_directory.join(folder).join("gateway"))
+}
+
+/// What a build of the gateway with every language says behind `cargo build`; an error when
+/// something that they need is missing.
+pub(crate) fn arguments(metadata: &Metadata) -> Result<String> {
     let languages = metadata.languages()?;
     let missing: Vec<String> = setup::tools()?
         .into_iter()
@@ -36,15 +49,8 @@ pub(crate) fn build(metadata: &Metadata, profile: Profile) -> Result<PathBuf> {
         return Err(missing.join("\n  ").into());
     }
     let features: Vec<&str> = languages.iter().map(|one| one.feature.as_str()).collect();
-    let (flag, folder) = match profile {
-        Profile::Dev => ("", "debug"),
-        Profile::Gate => ("--profile gate", "gate"),
-        Profile::Release => ("--release", "release"),
-    };
-    let command = format!(
-        "build {flag} -p gateway --features coprocess,{}",
+    Ok(format!(
+        "-p gateway --features coprocess,{}",
         features.join(",")
-    );
-    Step::cargo(&command).run(&metadata.root)?;
-    Ok(metadata.target_directory.join(folder).join("gateway"))
+    ))
 }

@@ -33,6 +33,8 @@ pub(crate) enum Task {
     },
     /// Makes what the tests need: a Python environment, and Debian packages when run as root
     Setup,
+    /// Builds the release gateway with profile-guided optimisation, into target/dist
+    Dist,
     /// Builds the wheel of the kit for authors of Python plugins, into target/kit
     Kit,
     /// Measures the gateway beside nginx, nginx with LuaJIT and HAProxy, and writes the results into docs
@@ -66,6 +68,9 @@ pub(crate) struct BenchFlags {
     /// Only these servers; docs stay as they are
     #[arg(long, value_name = "A,B", conflicts_with_all = ["all", "growth"])]
     pub(crate) peers: Option<String>,
+    /// Measures the gateway that `dist` has built, instead of building one
+    #[arg(long)]
+    pub(crate) dist: bool,
     /// Length of each measured round; 5 by default, and 2 with --growth
     #[arg(long, value_name = "SECONDS")]
     pub(crate) seconds: Option<f64>,

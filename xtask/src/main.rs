@@ -9,6 +9,7 @@
 //! - `quickstart` starts a gateway with example plugins and shows what each of them does.
 //! - `setup` makes what the tests need: a Python environment, and Debian packages.
 //! - `kit` builds the wheel of the kit for authors of Python plugins.
+//! - `dist` builds the gateway with what a run of it has counted.
 //! - `bench` measures the gateway beside other servers.
 //! - `syscalls` counts the system calls of a request against their limit.
 //! - `codegen` writes the C header, the list of exported symbols, and code of language crates.
@@ -21,6 +22,7 @@ mod bench;
 mod binary;
 mod ci;
 mod codegen;
+mod dist;
 mod flags;
 mod kit;
 mod matrix;
@@ -59,6 +61,7 @@ fn run(task: Task) -> Result {
         Task::TestMatrix { list: false, only } => matrix::run(&metadata, &only),
         Task::Quickstart { check, port } => quickstart::run(&metadata, check, port),
         Task::Setup => setup::run(&metadata),
+        Task::Dist => dist::run(&metadata),
         Task::Kit => kit::run(&metadata),
         Task::Bench(flags) => bench::run(&metadata, &flags),
         Task::Syscalls => syscalls::run(&metadata),

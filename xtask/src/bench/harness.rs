@@ -24,6 +24,8 @@ pub(crate) struct Harness {
     pub(crate) work: PathBuf,
     gateway: PathBuf,
     python: PathBuf,
+    /// What the harness and the servers are told beyond the caller's environment.
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 /// What one run of the harness said.
@@ -40,7 +42,11 @@ pub(crate) struct Report {
 impl Harness {
     /// Builds the gateway and the tools.
     pub(crate) fn build(metadata: &Metadata, profile: Profile) -> Result<Self> {
-        let gateway = binary::build(metadata, profile)?;
+        Self::of(metadata, binary::build(metadata, profile)?)
+    }
+
+    /// Builds the tools, for a gateway that is there.
+    pub(crate) fn of(metadata: &Metadata, gateway: PathBuf) -> Result<Self> {
         let work = metadata.target_directory.join("bench");
         std::fs::create_dir_all(work.join("bin"))?;
         for tool in ["load", "origin"] {
@@ -55,7 +61,14 @@ impl Harness {
             work,
             gateway,
             python: setup::python().ok_or("no Python 3 in PATH to run tests/bench/harness with")?,
+            environment: Vec::new(),
         })
+    }
+
+    /// Tells the servers something more.
+    pub(crate) fn env(mut self, name: &'static str, value: PathBuf) -> Self {
+        self.environment.push((name, value));
+        self
     }
 
     /// Runs one command of the harness to its end, with progress; each record is also a line
@@ -67,6 +80,7 @@ impl Harness {
             .arg(&self.work)
             .args(words)
             .env("GATEWAY", &self.gateway)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             // The binary must find its interpreters by itself.
             .env_remove("LD_LIBRARY_PATH")
             .current_dir(&self.root)

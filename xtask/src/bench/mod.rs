@@ -13,13 +13,17 @@ use crate::Result;
 use crate::binary::Profile;
 use crate::flags::BenchFlags;
 use crate::metadata::Metadata;
-use crate::{setup, syscalls};
+use crate::{dist, setup, syscalls};
 pub(crate) use harness::Harness;
 use results::Results;
 
 /// The task.
 pub(crate) fn run(metadata: &Metadata, flags: &BenchFlags) -> Result {
-    let harness = Harness::build(metadata, Profile::Release)?;
+    let harness = if flags.dist {
+        Harness::of(metadata, dist::binary(metadata)?)?
+    } else {
+        Harness::build(metadata, Profile::Release)?
+    };
     let mut words = vec!["--reps".to_owned(), flags.reps.to_string()];
     if let Some(seconds) = flags.seconds {
         let warm = seconds.min(1.0);
@@ -57,9 +61,13 @@ fn compare(
     println!("\n{}", page::goals(&results));
     // A part of the peers is not the page.
     if flags.peers.is_none() {
-        page::write(&metadata.root, &results, &report.facts)?;
-        let lines = "docs/performance.md and docs/performance.svg have these results";
-        println!("{lines}; commit them if the machine was quiet");
+        let write = if flags.dist {
+            page::write_dist
+        } else {
+            page::write
+        };
+        write(&metadata.root, &results, &report.facts)?;
+        println!("docs/performance.md has these results; commit it if the machine was quiet");
     }
     failures(&report.failures)
 }

@@ -33,16 +33,25 @@ pub(crate) const SCENARIOS: [(&str, &str, &str); 5] = [
 
 /// Writes the chart and the part of the page that a comparison makes.
 pub(crate) fn write(root: &Path, results: &Results, facts: &Value) -> Result {
-    std::fs::write(root.join("docs/performance.svg"), chart::bars(results))?;
+    write_part(root, "bench", "performance.svg", results, facts)
+}
+
+/// The same for the binary that `dist` has built.
+pub(crate) fn write_dist(root: &Path, results: &Results, facts: &Value) -> Result {
+    write_part(root, "dist", "performance-dist.svg", results, facts)
+}
+
+fn write_part(root: &Path, name: &str, svg: &str, results: &Results, facts: &Value) -> Result {
+    std::fs::write(root.join("docs").join(svg), chart::bars(results))?;
     let text = format!(
-        "{}\n{}\n![Processor time per request of each server, by scenario](performance.svg)\n\n\
-         ### Goals\n\n{}\n### All figures\n\n{}",
+        "{}\n{}\n![Processor time per request of each server, by scenario]({svg})\n\n\
+         Goals:\n\n{}\nAll figures:\n\n{}",
         sentence(facts),
         quality(results),
         goals(results),
         cells(results)
     );
-    replace(root, "bench", &text)
+    replace(root, name, &text)
 }
 
 /// Puts `text` between the page's markers of this name.
