@@ -15,6 +15,7 @@ use crate::error::ProxyError;
 use crate::exchange::Exchange;
 use crate::policy;
 use crate::session::lifetime::Lifetime;
+use crate::session::memo::Digest;
 use crate::session::record::TOKEN;
 use crate::session::{Kept, SessionError, Sessions, unix_now};
 
@@ -250,6 +251,13 @@ impl AuthStep {
     ) -> Result<Flow, ProxyError> {
         let Made { id, mut session } = made;
         let org_id = &exchange.api.spec.org_id;
+        let digest = Digest::of(&session, &id, org_id);
+        if let (Ok(Some(stored)), Some(digest)) = (&stored, digest)
+            && stored.stands_for(digest, &session, self.lifetime)
+        {
+            exchange.session = Some(Arc::clone(&stored.session));
+            return Ok(Flow::Continue);
+        }
         session.key_id.clone_from(&id);
         session.org_id.clone_from(org_id);
         let stored = stored.inspect_err(|error| {
@@ -263,7 +271,12 @@ impl AuthStep {
         apply_policies(&mut session, exchange)?;
         // An equal session is shared, so that it need not be kept twice.
         let session = match &stored {
-            Ok(Some(stored)) if *stored.session == *session => Arc::clone(&stored.session),
+            Ok(Some(stored)) if *stored.session == *session => {
+                if let Some(digest) = digest {
+                    stored.remember(digest);
+                }
+                Arc::clone(&stored.session)
+            }
             _ => Arc::from(session),
         };
         if let Ok(stored) = stored {

@@ -17,10 +17,10 @@ pub struct Lifetime {
 
 impl Lifetime {
     /// How long to keep `session` from `now` on, in Unix seconds; `None` is for good.
-    pub fn of(&self, session: &Session, now: i64) -> Option<Duration> {
+    pub fn of(&self, session: &Session, now: impl Fn() -> i64) -> Option<Duration> {
         let seconds = match self.forced {
             Some(forced) => forced,
-            None => after_expiry(session, now).unwrap_or_else(|| self.legacy(session, now)),
+            None => after_expiry(session, &now).unwrap_or_else(|| self.legacy(session, now)),
         };
         u64::try_from(seconds)
             .ok()
@@ -28,7 +28,7 @@ impl Lifetime {
             .map(Duration::from_secs)
     }
 
-    fn legacy(&self, session: &Session, now: i64) -> i64 {
+    fn legacy(&self, session: &Session, now: impl Fn() -> i64) -> i64 {
         let said = [session.session_lifetime, self.of_api];
         let Some(lifetime) = said.into_iter().find(|seconds| *seconds > 0) else {
             return 0;
@@ -37,7 +37,7 @@ impl Lifetime {
             return lifetime;
         }
         match expiry(session) {
-            Some(expires) => lifetime.max(expires.saturating_sub(now)),
+            Some(expires) => lifetime.max(expires.saturating_sub(now())),
             None => 0,
         }
     }
@@ -45,7 +45,7 @@ impl Lifetime {
 
 /// What `post_expiry_action` asks for, where it asks for something. A session that should
 /// be gone already is kept for one second, because 0 would be for good.
-fn after_expiry(session: &Session, now: i64) -> Option<i64> {
+fn after_expiry(session: &Session, now: impl Fn() -> i64) -> Option<i64> {
     let grace = match session.post_expiry_action.as_str() {
         "delete" => 0,
         "retain" => session.post_expiry_grace_period,
@@ -56,7 +56,7 @@ fn after_expiry(session: &Session, now: i64) -> Option<i64> {
         ..0 => return Some(0),
         0.. => {}
     }
-    let until = |expires: i64| expires.saturating_add(grace).saturating_sub(now).max(1);
+    let until = |expires: i64| expires.saturating_add(grace).saturating_sub(now()).max(1);
     Some(expiry(session).map_or(0, until))
 }
 
@@ -76,7 +76,7 @@ mod tests {
         let mut session = Session::default();
         change(&mut session);
         let expected = (expected > 0).then(|| Duration::from_secs(expected));
-        assert_eq!(rules.of(&session, NOW), expected);
+        assert_eq!(rules.of(&session, || NOW), expected);
     }
 
     #[test]

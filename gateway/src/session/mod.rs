@@ -7,6 +7,7 @@
 
 pub mod key;
 pub mod lifetime;
+pub mod memo;
 mod metadata;
 pub mod owner;
 pub mod record;
@@ -28,6 +29,7 @@ use crate::policy;
 use crate::storage::{Store, StoreError, keys};
 use key::KeyNames;
 use lifetime::Lifetime;
+use memo::Memo;
 pub(crate) use metadata::text_of;
 use record::{Record, Unreadable};
 pub use writer::Writer;
@@ -100,6 +102,8 @@ pub struct Kept {
     ends: Option<Instant>,
     /// What its policies have made of it.
     pub(crate) applied: policy::Memory,
+    /// What it was made from.
+    made_from: Memo,
 }
 
 /// A session could not be had.
@@ -256,6 +260,7 @@ impl Sessions {
                     written: None,
                     ends: None,
                     applied: policy::Memory::default(),
+                    made_from: Memo::default(),
                 }
             }
         };
@@ -355,17 +360,23 @@ impl Sessions {
         age: u64,
     ) -> Result<Option<Unsaved>, Unreadable> {
         let now = Instant::now();
-        let ttl = lifetime.of(session, unix_now());
+        let ttl = lifetime.of(session, unix_now);
         let json = match stored {
             Some(stored) if stored.is_owner_known && Arc::ptr_eq(&stored.session, session) => {
+                if !stored.wants_refresh(ttl, now) {
+                    return Ok(None);
+                }
                 stored.json.clone()
             }
-            stored => self.document_of(id, session, stored)?,
+            stored => {
+                let json = self.document_of(id, session, stored)?;
+                let rests = |stored: &Kept| stored.json == json && !stored.wants_refresh(ttl, now);
+                if stored.is_some_and(rests) {
+                    return Ok(None);
+                }
+                json
+            }
         };
-        let is_there = stored.is_some_and(|stored| stored.json == json);
-        if is_there && !stored.is_some_and(|stored| stored.wants_refresh(ttl, now)) {
-            return Ok(None);
-        }
         let kept = Kept {
             session: Arc::clone(session),
             json,
@@ -377,6 +388,7 @@ impl Sessions {
             // A time too far away to be written down is no end.
             ends: ttl.and_then(|ttl| now.checked_add(ttl)),
             applied: policy::Memory::default(),
+            made_from: Memo::default(),
         };
         Ok(Some(Unsaved {
             name: self.names.of_id(id),

@@ -130,6 +130,7 @@ macro_rules! scenarios {
             every_field_is_shown_stored_and_listed,
             a_session_decides_whether_its_caller_may_pass,
             edits_in_later_hooks_are_not_stored,
+            each_request_has_the_session_that_was_made_for_it,
             a_quota_goes_on_although_the_session_is_made_anew,
             a_key_is_deleted_once,
             keys_are_listed_by_their_beginning,

@@ -179,6 +179,59 @@ pub(crate) fn edits_in_later_hooks_are_not_stored(driver: Driver) {
     assert_eq!(session["alias"], "as made");
 }
 
+/// What was made before for the same key is remembered, and must not stand for something else.
+pub(crate) fn each_request_has_the_session_that_was_made_for_it(driver: Driver) {
+    let setup = start(driver, "sessions", checked);
+    let plan = |plan: &str| json!({"metadata": {"plan": plan}});
+    let right =
+        |version: &str| json!({"access_rights": {"api": {"api_id": "api", "versions": [version]}}});
+    let sessions = [
+        json!({"alias": "one"}),
+        json!({"alias": "two"}),
+        json!({"rate": 500, "per": 1}),
+        plan("gold"),
+        plan("iron"),
+        right("Default"),
+        json!({}),
+    ];
+    for round in 0..3 {
+        for session in &sessions {
+            for token in ["key-1", "key-2"] {
+                // Twice, because a session is remembered when it comes again.
+                for _ in 0..2 {
+                    let request =
+                        call(token, session).header("X-Show", "alias,rate,per,metadata,key_id");
+                    assert_eq!(setup.gateway.send(&request).status, 200, "{session}");
+                    let seen = setup.upstream.take_one();
+                    let seen: Value =
+                        serde_json::from_str(seen.header("Saw-Session").unwrap()).unwrap();
+                    let mut metadata = json!({"token": token});
+                    if let Some(plan) = session["metadata"].get("plan") {
+                        metadata["plan"] = plan.clone();
+                    }
+                    let field = |name: &str, unset: Value| match &session[name] {
+                        Value::Null => unset,
+                        value => value.clone(),
+                    };
+                    for (name, value) in [
+                        ("alias", field("alias", json!(""))),
+                        ("rate", field("rate", json!(0))),
+                        ("per", field("per", json!(0))),
+                        ("metadata", metadata),
+                        ("key_id", json!(token)),
+                    ] {
+                        assert!(
+                            is_same(&seen[name], &value),
+                            "round {round}, {session}: {name} is {}",
+                            seen[name]
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
 pub(crate) fn a_quota_goes_on_although_the_session_is_made_anew(driver: Driver) {
     let setup = start(driver, "sessions", checked);
     let made = |max: i64| json!({"quota_max": max, "quota_renewal_rate": 3600, "alias": "made"});

@@ -44,6 +44,7 @@ scenarios!("grpc", sessions: [
     every_field_is_shown_stored_and_listed,
     a_session_decides_whether_its_caller_may_pass,
     edits_in_later_hooks_are_not_stored,
+    each_request_has_the_session_that_was_made_for_it,
     a_quota_goes_on_although_the_session_is_made_anew,
 ]);
 scenarios!("grpc", bodies: [

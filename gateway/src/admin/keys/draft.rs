@@ -214,7 +214,7 @@ impl Draft {
             forced,
             ..Lifetime::default()
         });
-        lifetime.of(&self.session, unix_now())
+        lifetime.of(&self.session, unix_now)
     }
 
     /// The document to store.
