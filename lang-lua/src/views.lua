@@ -45,8 +45,23 @@ end
 local function new_map(slot, one, all, put, name_of, plain_meta)
   local meta = {}
   name_of = name_of or same
-  -- The map of the call that goes on, and what was assigned to it.
-  local live, assigned
+  -- The map of the call that goes on, and what was assigned to it. No plugin sees that table,
+  -- so it is used again: what each call throws away is what the collector has to do.
+  local live
+  local assigned, is_assigned = {}, false
+
+  local function clear()
+    local count = 0
+    for key in next, assigned do
+      assigned[key] = nil
+      count = count + 1
+    end
+    -- One that has become large would stay so.
+    if count > 32 then
+      assigned = {}
+    end
+    is_assigned = false
+  end
 
   local function check(map)
     if map ~= live then
@@ -56,13 +71,13 @@ local function new_map(slot, one, all, put, name_of, plain_meta)
 
   fills[meta] = function(map)
     check(map)
-    local values, changed = all(), assigned
+    local values = all()
     setmetatable(map, plain_meta)
     for key, value in next, values do
       rawset(map, key, value)
     end
-    if changed then
-      for key, value in next, changed do
+    if is_assigned then
+      for key, value in next, assigned do
         rawset(map, key, value)
       end
     end
@@ -71,10 +86,13 @@ local function new_map(slot, one, all, put, name_of, plain_meta)
   function meta.__index(map, key)
     check(map)
     key = name_of(key)
-    local value = assigned and assigned[key]
-    if value ~= nil then
-      return value
-    elseif type(key) == "string" then
+    if is_assigned then
+      local value = assigned[key]
+      if value ~= nil then
+        return value
+      end
+    end
+    if type(key) == "string" then
       return one(key)
     end
   end
@@ -85,15 +103,17 @@ local function new_map(slot, one, all, put, name_of, plain_meta)
     if value == nil then
       fills[meta](map)
       rawset(map, key, nil)
-    elseif assigned then
-      assigned[key] = value
     else
-      assigned = { [key] = value }
+      assigned[key] = value
+      is_assigned = true
     end
   end
 
   local function make()
-    live, assigned = setmetatable({}, meta), nil
+    if is_assigned then
+      clear()
+    end
+    live = setmetatable({}, meta)
     return live
   end
 
@@ -101,7 +121,10 @@ local function new_map(slot, one, all, put, name_of, plain_meta)
     meta = meta,
     make = make,
     reset = function()
-      live, assigned = nil, nil
+      if is_assigned then
+        clear()
+      end
+      live = nil
     end,
     read = function(view, field)
       local map = make()
@@ -118,7 +141,7 @@ local function new_map(slot, one, all, put, name_of, plain_meta)
         put(map, true)
       elseif map ~= live then
         error("these are the " .. slot .. ended, 0)
-      elseif assigned then
+      elseif is_assigned then
         put(assigned, false)
       end
     end,
