@@ -107,7 +107,7 @@ impl KeyNames {
     /// The name in the store of what is there under this hash, or under this id where ids
     /// are not hashed.
     pub fn of_hash(&self, hash: &str) -> String {
-        format!("{}{hash}", keys::SESSION)
+        [keys::SESSION, hash].concat()
     }
 
     /// What tells the owner of a session from others with the same name; nothing where the

@@ -66,8 +66,8 @@ impl Clone for Memo {
 
 /// Takes the session apart as a whole, so that no field that is added is forgotten here. Its own
 /// id and organisation, and policies, which it has none of, are left out.
+#[rustfmt::skip] // One line per field would hide what is done with them.
 fn put_session(session: &Session, hasher: &mut impl Hasher) -> Option<()> {
-    #[rustfmt::skip] // One line per field would hide what is done with them.
     let Session {
         key_id: _, org_id: _, apply_policy_id: _, apply_policies: _,
         allowance, rate, per, throttle_interval,
@@ -82,17 +82,29 @@ fn put_session(session: &Session, hasher: &mut impl Hasher) -> Option<()> {
     if basic_auth_data.is_some() || jwt_data.is_some() || monitor.is_some() {
         return None;
     }
-    for number in [allowance, rate, per, throttle_interval] {
-        hasher.write_u64(number.to_bits());
+    // Most fields are not set, and what is not set costs nothing.
+    let numbers = [
+        last_check, expires, data_expires, session_lifetime, quota_max, quota_renews,
+        quota_remaining, quota_renewal_rate, id_extractor_deadline, max_query_depth,
+        post_expiry_grace_period, throttle_retry_limit,
+    ];
+    let floats = [allowance, rate, per, throttle_interval].map(|number| number.to_bits());
+    for (place, number) in (0_u8..).zip(numbers).filter(|(_, number)| **number != 0) {
+        (place, number).hash(hasher);
     }
-    (last_check, expires, data_expires, session_lifetime).hash(hasher);
-    (quota_max, quota_renews, quota_remaining).hash(hasher);
-    (quota_renewal_rate, id_extractor_deadline, max_query_depth).hash(hasher);
-    (post_expiry_grace_period, throttle_retry_limit).hash(hasher);
-    (hmac_enabled, enable_http_signature_validation).hash(hasher);
-    (is_inactive, enable_detailed_recording).hash(hasher);
-    (oauth_client_id, hmac_secret, rsa_certificate_id).hash(hasher);
-    (alias, last_updated, certificate, post_expiry_action, tags).hash(hasher);
+    for (place, number) in (50_u8..).zip(floats).filter(|(_, number)| *number != 0) {
+        (place, number).hash(hasher);
+    }
+    let texts = [
+        oauth_client_id, hmac_secret, rsa_certificate_id, alias, last_updated, certificate,
+        post_expiry_action,
+    ];
+    for (place, text) in (100_u8..).zip(texts).filter(|(_, text)| !text.is_empty()) {
+        (place, text).hash(hasher);
+    }
+    let flags = [hmac_enabled, enable_http_signature_validation, is_inactive, enable_detailed_recording];
+    let flags = flags.iter().fold(0_u8, |flags, flag| flags << 1 | u8::from(**flag));
+    (150_u8, flags, tags).hash(hasher);
     for map in [metadata, oauth_keys] {
         hasher.write_usize(map.len());
         map.iter().for_each(|entry| entry.hash(hasher));
