@@ -290,9 +290,13 @@ fn request_writers(natives: &Natives<'_>) -> mlua::Result<()> {
 }
 
 /// Takes what a plugin left in a map: all of it, or what it added to a map it did not list.
-pub(crate) fn put_map(map: &mut StringMap, new: StringMap, all: bool) {
-    if all || map.is_empty() {
-        *map = new;
+pub(crate) fn put_map(
+    map: &mut StringMap,
+    new: impl IntoIterator<Item = (String, String)>,
+    all: bool,
+) {
+    if all {
+        *map = new.into_iter().collect();
     } else {
         map.extend(new);
     }
@@ -342,7 +346,7 @@ fn response(natives: &Natives<'_>) -> mlua::Result<()> {
             let map = map
                 .into_iter()
                 .map(|(name, value)| (known_name(&name), value));
-            edit_headers(r, map.collect(), all);
+            edit_headers(r, map, all);
             Ok(())
         },
     )?;
@@ -366,9 +370,13 @@ pub(crate) fn known_name(name: &str) -> String {
 }
 
 /// Takes over what a hook left of `response.headers`: all of it, or what was assigned.
-pub(crate) fn edit_headers(response: &mut Response, new: StringMap, all: bool) {
+pub(crate) fn edit_headers(
+    response: &mut Response,
+    new: impl IntoIterator<Item = (String, String)>,
+    all: bool,
+) {
     if all {
-        response.edited_headers_mut().headers = new;
+        response.edited_headers_mut().headers = new.into_iter().collect();
     } else {
         for (name, value) in new {
             response.edit_header(name, Some(value));

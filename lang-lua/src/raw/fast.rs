@@ -9,7 +9,7 @@
 
 use std::ffi::c_int;
 
-use coprocess_core::{Object, Response, StringMap};
+use coprocess_core::{Object, Response};
 use http::HeaderMap;
 use mlua::{Function, Lua, Table, ffi, lua_State};
 
@@ -195,12 +195,12 @@ unsafe extern "C-unwind" fn make_session(state: *mut lua_State) -> c_int {
     done(state, made)
 }
 
-/// The map that a table of texts is, and the second argument: whether that is all of it.
+/// The entries of a table of texts, and the second argument: whether they are all of the map.
 fn map_at(
     state: *mut lua_State,
     key_of: impl Fn(&str, bool) -> String,
-) -> Result<(StringMap, bool), Unusual> {
-    let mut map = StringMap::new();
+) -> Result<(Vec<(String, String)>, bool), Unusual> {
+    let mut map = Vec::new();
     // SAFETY: the table is the first argument, and there is room for key and value; each
     // `lua_next` finds the key it gave before, so that it does not raise.
     unsafe {
@@ -221,7 +221,7 @@ fn map_at(
                 ffi::lua_settop(state, top);
                 return Err(Unusual);
             };
-            map.insert(key_of(key, all), value.to_owned());
+            map.push((key_of(key, all), value.to_owned()));
             ffi::lua_pop(state, 1);
         }
         Ok((map, all))
