@@ -1,9 +1,10 @@
 //! Builds the gateway for those who do not build it themselves: a release with every language,
 //! laid out by what a run of it has counted (profile-guided optimisation).
 //!
-//! A build that counts serves the benchmark's scenarios; the final build keeps together what ran
-//! often and moves away what did not. Both are builds of the release profile in one folder, because
-//! Cargo names functions by profile and the counts are found by name.
+//! A build that counts serves what the harness calls `train`: the benchmark's scenarios, keys with
+//! limits, TLS and HTTP/2. The final build keeps together what ran often and moves away what did
+//! not. Both are builds of the release profile in one folder, because Cargo names functions by
+//! profile and the counts are found by name.
 
 use std::path::{Path, PathBuf};
 
@@ -13,39 +14,31 @@ use crate::binary;
 use crate::metadata::Metadata;
 use crate::step::Step;
 
-/// Who serves while it is counted, and for how long: every scenario in each language that runs in
-/// the process.
-const TRAINING: [&str; 6] = [
-    "--peers",
-    "gateway,gateway-lua,gateway-python",
-    "--modes",
-    "w1",
-    "--seconds",
-    "2",
-];
-
 /// The task: `target/dist/gateway` is the binary afterwards.
 pub(crate) fn run(metadata: &Metadata) -> Result {
     let folder = folder(metadata);
     let counts = folder.join("counts");
     let merged = folder.join("gateway.profdata");
     let toolchain = Toolchain::find(&metadata.root)?;
-    let _ = std::fs::remove_dir_all(&counts);
+    // Cargo does not notice that counts have changed, so nothing is used again.
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
     std::fs::create_dir_all(&counts)?;
 
-    let flags = format!("-Cprofile-generate={}", counts.display());
-    let counting = build(metadata, &toolchain, &flags)?;
+    let flag = format!("-Cprofile-generate={}", counts.display());
+    let counting = build(metadata, &toolchain, &flag)?;
     // One file per process, so that none waits for another's.
     let report = Harness::of(metadata, counting)?
         .env("LLVM_PROFILE_FILE", counts.join("%p.profraw"))
-        .run("measure", &TRAINING.map(str::to_owned))?;
+        .run("train", &[])?;
     if !report.failures.is_empty() {
         let failures = report.failures.join("\n  ");
         return Err(format!("the counting gateway was not measured:\n  {failures}").into());
     }
     merge(&toolchain, &counts, &merged, &metadata.root)?;
-    let flags = format!("-Cprofile-use={}", merged.display());
-    let built = build(metadata, &toolchain, &flags)?;
+    let flag = format!("-Cprofile-use={}", merged.display());
+    let built = build(metadata, &toolchain, &flag)?;
     std::fs::copy(built, folder.join("gateway"))?;
     println!("target/dist/gateway is the release with profile-guided optimisation");
     Ok(())
@@ -64,14 +57,15 @@ fn folder(metadata: &Metadata) -> PathBuf {
     metadata.target_directory.join("dist")
 }
 
-/// A release with these flags. They are for the gateway alone: with a target named, Cargo keeps
-/// them away from build scripts and procedural macros.
-fn build(metadata: &Metadata, toolchain: &Toolchain, flags: &str) -> Result<PathBuf> {
+/// A release with this flag. It is for the gateway alone: with a target named, Cargo keeps it
+/// away from build scripts and procedural macros.
+fn build(metadata: &Metadata, toolchain: &Toolchain, flag: &str) -> Result<PathBuf> {
     let arguments = binary::arguments(metadata)?;
     let (host, target) = (&toolchain.host, folder(metadata).join("build"));
     let command = format!("build --release --target {host} {arguments}");
     Step::cargo(&command)
-        .env("RUSTFLAGS", flags)
+        // Not `RUSTFLAGS`, which is split at spaces, and paths may have some.
+        .env("CARGO_ENCODED_RUSTFLAGS", flag)
         .env("CARGO_TARGET_DIR", &target.to_string_lossy())
         .run(&metadata.root)?;
     Ok(target.join(host).join("release").join("gateway"))

@@ -5,6 +5,7 @@
     python3 tests/bench/harness growth --work target/bench
     python3 tests/bench/harness limits --work target/bench --reps 3
     python3 tests/bench/harness remote --work target/bench --reps 3
+    python3 tests/bench/harness train --work target/bench
 
 The work folder has the tools in `bin`. Standard output is one line of JSON at the start, with the number of cells and
 facts about the machine, and one for each cell: the result, or {"error": …}. If nothing can be measured at all, the only
@@ -21,6 +22,7 @@ import limits
 import measure
 import remote
 import scenarios
+import secure
 import system
 
 
@@ -91,6 +93,19 @@ def run_rows(module):
     return run
 
 
+def run_train(options, bench):
+    """Everything that a release is laid out by, once: nothing that is usual may look as if it were rare."""
+    peers = ["gateway", "gateway-lua", "gateway-python"]
+    cells = [{"peer": peer, "scenario": scenario} for peer in peers for scenario in measure.PEERS[peer]["scen"]]
+    limited = [row for row in limits.rows() if row.store == "embedded"]
+    tell(cells=len(cells) + len(limited) + len(secure.rows()), facts=facts.of(bench, []))
+    for key in cells:
+        attempt(key, measure.cell, bench, key["peer"], key["scenario"], 1, options.seconds, options.warm)
+    for module, rows in ((limits, limited), (secure, secure.rows())):
+        for row in rows:
+            attempt({"peer": "gateway", **row.key}, module.measured, bench, row, options.seconds, options.warm)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="harness")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -100,6 +115,7 @@ def main():
         ("growth", run_growth, 2),
         ("limits", run_rows(limits), 2),
         ("remote", run_rows(remote), 2),
+        ("train", run_train, 2),
     ):
         command = commands.add_parser(name)
         command.set_defaults(run=run)

@@ -140,7 +140,9 @@ fn told(record: &Value) -> String {
         Value::Number(number) => format!("{number} "),
         _ => String::new(),
     };
-    let keys = ["peer", "series", "scenario", "mode", "amount"];
+    let keys = [
+        "peer", "series", "store", "kind", "scenario", "mode", "amount",
+    ];
     let cell: String = keys.map(word).concat();
     if let Some(error) = record["error"].as_str() {
         return format!("{cell:28} FAILED: {error}");
