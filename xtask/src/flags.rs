@@ -69,7 +69,7 @@ pub(crate) struct BenchFlags {
     #[arg(long, value_name = "A,B", conflicts_with_all = ["all", "growth"])]
     pub(crate) peers: Option<String>,
     /// Measures the gateway that `dist` has built, instead of building one
-    #[arg(long)]
+    #[arg(long, conflicts_with = "growth")]
     pub(crate) dist: bool,
     /// Length of each measured round; 5 by default, and 2 with --growth
     #[arg(long, value_name = "SECONDS")]

@@ -102,7 +102,9 @@ fn put_session(session: &Session, hasher: &mut impl Hasher) -> Option<()> {
     for (place, text) in (100_u8..).zip(texts).filter(|(_, text)| !text.is_empty()) {
         (place, text).hash(hasher);
     }
-    let flags = [hmac_enabled, enable_http_signature_validation, is_inactive, enable_detailed_recording];
+    let flags = [
+        hmac_enabled, enable_http_signature_validation, is_inactive, enable_detailed_recording,
+    ];
     let flags = flags.iter().fold(0_u8, |flags, flag| flags << 1 | u8::from(**flag));
     (150_u8, flags, tags).hash(hasher);
     for map in [metadata, oauth_keys] {
