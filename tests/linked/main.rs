@@ -10,6 +10,7 @@
     reason = "a failed unwrap is a failed test with a backtrace, helpers outside of test functions included"
 )]
 
+#[macro_use]
 mod refusal;
 
 #[cfg(not(feature = "coprocess"))]

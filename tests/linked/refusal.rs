@@ -26,6 +26,22 @@ pub(crate) fn refuses(driver: &str, hint: &str) {
     }
 }
 
+/// What a binary without a language has to do; for the module that stands for it.
+macro_rules! without {
+    ($language:literal) => {
+        #[test]
+        fn the_language_is_not_listed() {
+            let linked = crate::gateway().linked_languages();
+            assert!(!linked.iter().any(|name| name == $language), "{linked:?}");
+        }
+
+        #[test]
+        fn its_hooks_are_refused_and_the_log_tells_the_build() {
+            crate::refusal::refuses($language, concat!("--features coprocess,", $language));
+        }
+    };
+}
+
 #[test]
 fn version_names_the_binary_and_at_least_one_language() {
     let text = gateway().run(&["version"]).log;

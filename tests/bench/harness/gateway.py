@@ -2,6 +2,7 @@
 
 GATEWAY names the binary; without it the release build of this workspace is taken.
 """
+import contextlib
 import json
 import os
 import shutil
@@ -34,6 +35,16 @@ def start(ctx, driver=None, hooks=1, apis=None):
     with open(f"{ctx.run}/tyk.conf", "w") as out:
         json.dump(config, out)
     return {"cmd": [binary(), "--conf", f"{ctx.run}/tyk.conf"]}
+
+
+@contextlib.contextmanager
+def edited(path):
+    """The JSON of a file; what is changed in it is written back."""
+    with open(path) as file:
+        document = json.load(file)
+    yield document
+    with open(path, "w") as out:
+        json.dump(document, out)
 
 
 def definition(ctx, name, listen_path, scenario, driver, hooks):

@@ -46,15 +46,12 @@ def start(ctx, store, redis_port):
         api = gateway.definition(ctx, name, f"/{name}/", "P0", None, 1)
         with open(f"{apps}/{name}.json", "w") as out:
             json.dump({**api, "use_keyless": keyless}, out)
-    with open(f"{ctx.run}/tyk.conf") as file:
-        config = json.load(file)
-    config |= {"secret": SECRET, "allow_master_keys": True, **STORES[store]}
-    if redis_port:
-        config["storage"] = {"type": "redis", "host": "127.0.0.1", "port": redis_port}
-    elif os.path.exists(config["storage"]["path"]):
-        os.remove(config["storage"]["path"])
-    with open(f"{ctx.run}/tyk.conf", "w") as out:
-        json.dump(config, out)
+    with gateway.edited(f"{ctx.run}/tyk.conf") as config:
+        config.update({"secret": SECRET, "allow_master_keys": True, **STORES[store]})
+        if redis_port:
+            config["storage"] = {"type": "redis", "host": "127.0.0.1", "port": redis_port}
+        elif os.path.exists(config["storage"]["path"]):
+            os.remove(config["storage"]["path"])
     return spec
 
 

@@ -5,7 +5,6 @@ It shares the core of the client and the upstream, so that the gateway has its o
 """
 import contextlib
 import dataclasses
-import json
 import os
 import subprocess
 
@@ -50,11 +49,8 @@ def plugin_server(core):
 
 def start(ctx, place, port):
     spec = gateway.start(ctx, {"nowhere": None, "in-process": "python", "server": "grpc"}[place])
-    with open(f"{ctx.run}/tyk.conf") as file:
-        config = json.load(file)
-    config["coprocess_options"]["coprocess_grpc_server"] = f"tcp://127.0.0.1:{port}"
-    with open(f"{ctx.run}/tyk.conf", "w") as out:
-        json.dump(config, out)
+    with gateway.edited(f"{ctx.run}/tyk.conf") as config:
+        config["coprocess_options"]["coprocess_grpc_server"] = f"tcp://127.0.0.1:{port}"
     return spec
 
 

@@ -4,7 +4,6 @@ The client is written in Python and slow, so this says how often something runs,
 """
 import dataclasses
 import http.client
-import json
 import socket
 import ssl
 import subprocess
@@ -25,7 +24,7 @@ class Row:
 
     @property
     def key(self):
-        return {"peer": "gateway", "series": self.client, "scenario": f"to {self.upstream}"}
+        return {"series": self.client, "scenario": f"to {self.upstream}"}
 
 
 def rows():
@@ -41,18 +40,13 @@ def start(ctx, upstream):
         subprocess.run(request, check=True, capture_output=True, text=True)
     except FileNotFoundError:
         raise RuntimeError("no `openssl` in PATH to make a certificate with") from None
-    with open(f"{ctx.run}/apps/secure.json") as file:
-        api = json.load(file)
-    api["proxy"] |= {"target_url": f"https://127.0.0.1:{ctx.port}/plain/", "transport": {"ssl_insecure_skip_verify": True}}
-    with open(f"{ctx.run}/apps/secure.json", "w") as out:
-        json.dump(api, out)
-    with open(f"{ctx.run}/tyk.conf") as file:
-        config = json.load(file)
-    certificates = [{"domain_name": "*", "cert_file": certificate, "key_file": key}]
-    config["http_server_options"] = {"use_ssl": True, "certificates": certificates}
-    config["proxy_enable_http2"] = upstream == "h2"
-    with open(f"{ctx.run}/tyk.conf", "w") as out:
-        json.dump(config, out)
+    with gateway.edited(f"{ctx.run}/apps/secure.json") as api:
+        api["proxy"]["target_url"] = f"https://127.0.0.1:{ctx.port}/plain/"
+        api["proxy"]["transport"] = {"ssl_insecure_skip_verify": True}
+    with gateway.edited(f"{ctx.run}/tyk.conf") as config:
+        certificates = [{"domain_name": "*", "cert_file": certificate, "key_file": key}]
+        config["http_server_options"] = {"use_ssl": True, "certificates": certificates}
+        config["proxy_enable_http2"] = upstream == "h2"
     return spec
 
 

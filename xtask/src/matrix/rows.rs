@@ -162,7 +162,7 @@ fn test_row(choice: &Choice) -> Row {
     checks.push(match choice.tests {
         Tests::All => Check::Passes(Step::cargo(&format!("test {arguments}"))),
         Tests::OfTheChoice => {
-            Check::Passes(Step::cargo(&format!("test {arguments} --test linked")))
+            Check::SomeTestsPass(Step::cargo(&format!("test {arguments} --test linked")))
         }
         Tests::OfTheLanguage => {
             let module = &choice.languages;
