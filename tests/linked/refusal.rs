@@ -27,6 +27,10 @@ pub(crate) fn refuses(driver: &str, hint: &str) {
 }
 
 /// What a binary without a language has to do; for the module that stands for it.
+#[allow(
+    unused_macros,
+    reason = "a binary with every language has none of these modules"
+)]
 macro_rules! without {
     ($language:literal) => {
         #[test]
