@@ -59,8 +59,9 @@ pub struct Object {
     /// The request as it is now, and what the hook changes in it. Boxed, like the response:
     /// an object changes hands a dozen times, and they are most of it.
     pub request: Box<Request>,
-    /// The caller's session: set for hooks that run after authentication and for response
-    /// hooks, and by an `auth_check` hook that accepts the caller.
+    /// The caller's session, where an authentication step has found one: for hooks that run
+    /// after it and for response hooks; set by an `auth_check` hook that accepts the caller.
+    /// Plugins see an empty one in its place.
     pub session: Option<Box<Session>>,
     /// A copy of the session's metadata, kept for compatibility. What is in here after the
     /// hook is merged over `session.metadata`.

@@ -15,12 +15,20 @@ pub(crate) fn message(object: &Object) -> proto::Object {
         hook_type: object.hook_type as i32,
         hook_name: object.hook_name.to_string(),
         request: Some(request(&object.request, &object.spec)),
-        session: object.session.as_deref().map(session::message),
+        session: session(object),
         metadata: map(&object.metadata),
         spec: spec
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect(),
         response: object.response.as_deref().map(response),
+    }
+}
+
+/// Never absent in response hooks, as in the original, so that a plugin need not ask there.
+fn session(object: &Object) -> Option<proto::SessionState> {
+    match object.session.as_deref() {
+        None if object.hook_type == HookType::Response => Some(proto::SessionState::default()),
+        session => session.map(session::message),
     }
 }
 

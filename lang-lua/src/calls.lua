@@ -128,11 +128,11 @@ local function handler_of(name)
   return handler
 end
 
-local function call_request_hook(name)
+local function call_request_hook(name, is_same_spec)
   local handler = handler_of(name)
   local view = setmetatable({}, request_meta)
   local session_view = setmetatable({}, session_meta)
-  local spec = begin(view, nil, session_view)
+  local spec = begin(view, nil, session_view, is_same_spec)
   local request, session = handler(view, session_view, spec)
   if type(request) ~= "table" or request == session_view then
     wrong_return(name, 1, request, "request, session")
@@ -146,11 +146,11 @@ local function call_request_hook(name)
   end
 end
 
-local function call_auth_hook(name)
+local function call_auth_hook(name, is_same_spec)
   local handler = handler_of(name)
   local view = setmetatable({}, request_meta)
   local session_view = setmetatable({}, session_meta)
-  local spec = begin(view, nil, session_view)
+  local spec = begin(view, nil, session_view, is_same_spec)
   -- As in the other languages, `metadata` is the session's own.
   local metadata_view = metadata_argument()
   local request, session, metadata = handler(view, session_view, metadata_view, spec)
@@ -177,12 +177,12 @@ local function call_auth_hook(name)
   end
 end
 
-local function call_response_hook(name)
+local function call_response_hook(name, is_same_spec)
   local handler = handler_of(name)
   local view = setmetatable({}, request_meta)
   local response_view = setmetatable({}, response_meta)
   local session_view = setmetatable({}, session_meta)
-  local spec = begin(view, response_view, session_view)
+  local spec = begin(view, response_view, session_view, is_same_spec)
   local metadata_view = metadata_argument()
   local response = handler(view, response_view, session_view, metadata_view, spec)
   if type(response) ~= "table" then

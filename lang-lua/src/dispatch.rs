@@ -77,7 +77,10 @@ pub(crate) fn dispatch(shared: &Shared, object: &mut Object) -> Result<(), Dispa
     let vm = vm_for(shared, &hook.code, build_limit.min(shared.options.burst))?;
     let limit = object.time_limit.min(shared.options.burst);
     let (hook_type, index) = (object.hook_type, hook.index);
-    let outcome = current::bind(object, || vm.call_hook(hook_type, index, limit));
+    let is_same_spec = vm.is_spec_of_last_call(&object.spec);
+    let outcome = current::bind(object, || {
+        vm.call_hook(hook_type, index, is_same_spec, limit)
+    });
     outcome.map_err(|failure| match object.hook.get::<LuaHook>() {
         Some(hook) => dispatch_error(shared, &hook.code, failure, limit),
         None => raised("the hook was exchanged while it ran"),

@@ -10,7 +10,8 @@ local getmetatable, globals = getmetatable, _G
 local ended = " of a call that has ended"
 
 -- The views of the call that goes on. They are new with each call, so that what a plugin keeps
--- of one call never shows or changes another's values.
+-- of one call never shows or changes another's values. Only the spec is that of the API, and is
+-- used again for its next call.
 local live_request, live_response, live_session, live_spec
 
 local function current_request()
@@ -120,6 +121,17 @@ local function new_map(slot, one, all, put, name_of, plain_meta)
   return {
     meta = meta,
     make = make,
+    -- For a map that would show the same as that of the call before: that one once more,
+    -- unless it was completed, or has entries of its own.
+    keep = function()
+      if not live or getmetatable(live) ~= meta or next(live) ~= nil then
+        return make()
+      end
+      if is_assigned then
+        clear()
+      end
+      return live
+    end,
     reset = function()
       if is_assigned then
         clear()
@@ -191,8 +203,8 @@ end, native.put_metadata)
 local spec_entries = new_map("spec entries", native.spec_value, native.spec)
 
 -- Makes the views of a new call. Those of the call before end.
-local make_spec, reset_spec, reset_metadata =
-  spec_entries.make, spec_entries.reset, metadata.reset
+local make_spec, keep_spec, reset_spec = spec_entries.make, spec_entries.keep, spec_entries.reset
+local reset_metadata = metadata.reset
 local reset_set_headers, reset_add_params = set_headers.reset, add_params.reset
 local reset_request_headers, reset_response_headers =
   request_headers.reset, response_headers.reset
@@ -200,10 +212,11 @@ local reset_request_headers, reset_response_headers =
 -- The session's metadata as an argument of the hook, and whether it was shown as a field too.
 local live_metadata, is_metadata_shown
 
-local function begin(request, response, session)
+-- `is_same_spec` says that the call before was one for the same API.
+local function begin(request, response, session, is_same_spec)
   live_request, live_response, live_session = request, response, session
   if session then
-    live_spec = make_spec()
+    live_spec = is_same_spec and keep_spec() or make_spec()
   else
     live_spec = nil
     reset_spec()

@@ -1,13 +1,13 @@
 //! One VM: the sandbox, the views, the plugin's code, and a way to call its functions.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coprocess_core::{HookType, Host};
+use coprocess_core::{HookType, Host, Spec};
 use mlua::chunk::ChunkMode;
 use mlua::{Error, Function, IntoLuaMulti, Lua, LuaString, StdLib, Table};
 
@@ -40,6 +40,8 @@ pub(crate) struct Vm {
     /// The plugin's functions, in the order of its list, and what calls them.
     names: Vec<(LuaString, Name)>,
     files: Arc<[SourceFile]>,
+    /// The API of the last call.
+    last_spec: RefCell<Option<Arc<Spec>>>,
     /// What was global before the plugin's code ran.
     own_globals: HashSet<Vec<u8>>,
 }
@@ -95,6 +97,7 @@ impl Vm {
             event_handler,
             names: Vec::new(),
             files: Arc::clone(files),
+            last_spec: RefCell::default(),
             own_globals: own_globals.into_iter().collect(),
             lua: interruptible,
         })
@@ -147,11 +150,23 @@ impl Vm {
         self.guarded(limit, || self.lua().gc_collect())
     }
 
+    /// Whether the last call was for the same API, and notes this one's. The spec is held, so
+    /// that its place is not another's meanwhile.
+    pub(crate) fn is_spec_of_last_call(&self, spec: &Arc<Spec>) -> bool {
+        let mut last = self.last_spec.borrow_mut();
+        if last.as_ref().is_some_and(|last| Arc::ptr_eq(last, spec)) {
+            return true;
+        }
+        *last = Some(Arc::clone(spec));
+        false
+    }
+
     /// Calls a hook on the object that is bound, see [`bind`](crate::raw::current::bind).
     pub(crate) fn call_hook(
         &self,
         hook_type: HookType,
         index: usize,
+        is_same_spec: bool,
         limit: Duration,
     ) -> Result<(), Failure> {
         let entry = match hook_type {
@@ -160,7 +175,7 @@ impl Vm {
             HookType::Response => &self.response_hook,
         };
         let (_, name) = &self.names[index];
-        self.guarded(limit, || entry.call(self.lua(), name))
+        self.guarded(limit, || entry.call(self.lua(), name, is_same_spec))
             .map_err(|failure| match failure {
                 Failure::Raised(text) => Failure::Raised(self.located(&text, index)),
                 Failure::Memory(text) => Failure::Memory(self.located(&text, index)),

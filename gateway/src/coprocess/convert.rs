@@ -55,9 +55,7 @@ pub(super) fn response_object(
     head: Parts,
     shown: Bytes,
 ) -> Object {
-    // Never absent here, so that a plugin need not ask.
-    let session = exchange.session.as_deref().cloned().unwrap_or_default();
-    let session = Some(Box::new(session));
+    let session = exchange.session.as_deref().cloned().map(Box::new);
     let headers = std::mem::take(&mut exchange.head.headers);
     let mut object = object(step, call, exchange, headers, Bytes::new(), session);
     object.response = Some(Box::new(Response {

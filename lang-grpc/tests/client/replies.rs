@@ -115,6 +115,19 @@ fn a_session_comes_back_beside_metadata() {
 }
 
 #[test]
+fn response_hooks_always_have_a_session() {
+    for make in [Gateway::object, Gateway::response_object] {
+        let object = changed(make, |object| {
+            let has_session = object.session.is_some().to_string();
+            object.metadata.insert("has_session".into(), has_session);
+        });
+        let object = object.unwrap();
+        let is_response = object.response.is_some();
+        assert_eq!(object.metadata["has_session"], is_response.to_string());
+    }
+}
+
+#[test]
 fn a_response_is_rewritten_and_must_come_back() {
     let object = changed(Gateway::response_object, |object| {
         let response = object.response.as_mut().unwrap();

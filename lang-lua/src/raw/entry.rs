@@ -8,7 +8,7 @@ use std::ptr;
 
 use mlua::{Error, Function, Lua, LuaString, Value, ffi, lua_State};
 
-/// A function of one text that gives nothing back, ready to be called.
+/// A function of a text and a flag that gives nothing back, ready to be called.
 pub(crate) struct Entry {
     state: *mut lua_State,
     /// Where the function is in the registry, what makes a traceback, and an error's place.
@@ -47,20 +47,21 @@ impl Entry {
 
     /// Calls the function. `lua` is the one that the entry and the name were made for, and
     /// runs nothing now.
-    pub(crate) fn call(&self, lua: &Lua, name: &Name) -> mlua::Result<()> {
+    pub(crate) fn call(&self, lua: &Lua, name: &Name, flag: bool) -> mlua::Result<()> {
         let (state, registry) = (self.state, ffi::LUA_REGISTRYINDEX);
-        // SAFETY: the state is the main one of `lua`, which lives. There is room for three
+        // SAFETY: the state is the main one of `lua`, which lives. There is room for four
         // values, or it says so; nothing raises outside of the protected call, as the place
         // of the error exists; what was pushed is taken away again.
         let status = unsafe {
-            if ffi::lua_checkstack(state, 4) == 0 {
+            if ffi::lua_checkstack(state, 5) == 0 {
                 return Err(Error::StackError);
             }
             let top = ffi::lua_gettop(state);
             ffi::lua_rawgeti_(state, registry, self.handler);
             ffi::lua_rawgeti_(state, registry, self.function);
             ffi::lua_rawgeti_(state, registry, name.0);
-            let status = ffi::lua_pcall(state, 1, 0, top + 1);
+            ffi::lua_pushboolean(state, flag.into());
+            let status = ffi::lua_pcall(state, 2, 0, top + 1);
             if status != ffi::LUA_OK {
                 ffi::lua_rawseti_(state, registry, self.error);
             }
@@ -130,13 +131,13 @@ mod tests {
 
     /// How a function with this body ends when it is called with `name`.
     fn outcome(lua: &Lua, body: &str) -> mlua::Result<()> {
-        let code = format!("local name = ...\n{body}");
+        let code = format!("local name, flag = ...\n{body}");
         let function = lua.load(code).set_name("@plugin.lua").into_function()?;
         let entry = Entry::new(lua, &function)?;
         let name = Name::new(lua, &lua.create_string("hook")?)?;
         // The first call leaves nothing behind that a second one would meet.
-        let _ = entry.call(lua, &name);
-        entry.call(lua, &name)
+        let _ = entry.call(lua, &name, true);
+        entry.call(lua, &name, true)
     }
 
     #[test]
@@ -146,7 +147,7 @@ mod tests {
             Err(Error::RuntimeError("from Rust".to_owned()))
         });
         lua.globals().set("fails", fails.unwrap()).unwrap();
-        outcome(&lua, "assert(name == 'hook') return 1, 2").unwrap();
+        outcome(&lua, "assert(name == 'hook' and flag == true) return 1, 2").unwrap();
         for body in [
             "error('text')",
             "error({})",
@@ -157,7 +158,7 @@ mod tests {
             "local t = nil; t.x = 1",
         ] {
             let error = outcome(&lua, body).unwrap_err();
-            let code = format!("local name = ...\n{body}");
+            let code = format!("local name, flag = ...\n{body}");
             let chunk = lua.load(code).set_name("@plugin.lua");
             let expected = chunk.call::<()>("hook").unwrap_err();
             let first = |error: &Error| {

@@ -1,7 +1,9 @@
 //! What one call leaves for the next, and how its changes are put together.
 
+use std::sync::Arc;
+
 use crate::plugin::Fixture;
-use coprocess_core::{DispatchError, HookType, Object, Response, Session};
+use coprocess_core::{DispatchError, HookType, Object, Response, Session, Spec};
 use http::{HeaderMap, HeaderValue};
 
 const KEEP: &str = "\
@@ -57,6 +59,80 @@ fn views_end_with_their_call() {
         Err(DispatchError::Raised { message }) => assert!(message.contains("ended"), "{message}"),
         other => panic!("{other:?}"),
     }
+}
+
+const SPEC: &str = "\
+local kept
+local function hidden(read)
+  local ok, problem = pcall(read)
+  assert(not ok and tostring(problem):find('that has ended', 1, true), tostring(problem))
+end
+local function clean(spec, api)
+  assert(spec.APIID == api and spec.mine == nil and rawget(spec, 'raw') == nil)
+  assert(spec.OrgID == 'org')
+end
+function assigns(request, session, spec)
+  clean(spec, 'one')
+  kept, spec.mine, spec.OrgID = spec, 'x', 'changed'
+  return request
+end
+function lists(request, session, spec)
+  clean(spec, 'one')
+  for name in pairs(spec) do spec[name] = 'changed' end
+  spec.mine = 'x'
+  return request
+end
+function sets_raw(request, session, spec)
+  clean(spec, 'one')
+  rawset(spec, 'raw', 'x')
+  return request
+end
+function fails(request, session, spec)
+  assigns(request, session, spec)
+  error('no more')
+end
+function again(request, session, spec)
+  clean(spec, 'one')
+  return request
+end
+function reads_kept(request, session, spec)
+  clean(spec, 'one')
+  clean(kept, 'one')
+  return request
+end
+function other(request, session, spec)
+  clean(spec, 'two')
+  assert(spec ~= kept)
+  hidden(function() return kept.APIID end)
+  hidden(function() kept.APIID = 'x' end)
+  return request
+end";
+
+#[test]
+fn a_spec_is_that_of_its_api_and_edits_of_it_end_with_the_call() {
+    let fixture = Fixture::new(SPEC);
+    let spec = |api: &str| {
+        Arc::new(Spec {
+            api_id: api.to_owned(),
+            org_id: "org".to_owned(),
+            ..Spec::default()
+        })
+    };
+    let (one, two) = (spec("one"), spec("two"));
+    let run = |name: &str, spec: &Arc<Spec>| {
+        let mut object = fixture.object(name, HookType::Pre);
+        object.spec = Arc::clone(spec);
+        fixture.dispatch(object)
+    };
+    for before in ["assigns", "lists", "sets_raw", "again", "fails"] {
+        assert_eq!(run(before, &one).is_err(), before == "fails", "{before}");
+        run("again", &one).unwrap();
+    }
+    run("assigns", &one).unwrap();
+    run("reads_kept", &one).unwrap();
+    run("other", &two).unwrap();
+    run("again", &one).unwrap();
+    run("other", &two).unwrap();
 }
 
 fn response_hook(body: &str) -> Object {
