@@ -110,18 +110,7 @@ pub(crate) fn to_header_list(table: &Table) -> mlua::Result<Vec<Header>> {
         .collect()
 }
 
-/// `return_overrides` as a table.
-pub(crate) fn from_overrides(lua: &Lua, overrides: &ReturnOverrides) -> mlua::Result<Table> {
-    let table = lua.create_table_with_capacity(0, 5)?;
-    table.raw_set("response_code", overrides.response_code)?;
-    table.raw_set("response_error", overrides.response_error.as_str())?;
-    table.raw_set("response_body", overrides.response_body.as_str())?;
-    table.raw_set("override_error", overrides.override_error)?;
-    table.raw_set("headers", tables::from_map(lua, &overrides.headers)?)?;
-    Ok(table)
-}
-
-/// The reverse of [`from_overrides`]; what is not there keeps its start value.
+/// The reverse of [`tables::from_overrides`]; what is not there keeps its start value.
 pub(crate) fn to_overrides(table: &Table) -> mlua::Result<ReturnOverrides> {
     let what = "return_overrides";
     let start = ReturnOverrides::default();

@@ -14,9 +14,9 @@ use mlua::{Error, FromLuaMulti, IntoLuaMulti, Lua, LuaString, Table, Value};
 
 use crate::budget;
 use crate::convert::{
-    from_headers, from_overrides, header_text, named, to_header_list, to_list, to_map, to_overrides,
+    from_headers, header_text, named, to_header_list, to_list, to_map, to_overrides,
 };
-use crate::raw::tables::{from_header_list, from_list, from_map, from_pairs};
+use crate::raw::tables::{from_header_list, from_list, from_map, from_overrides, from_pairs};
 use crate::raw::{current, fast, json};
 use crate::{DRIVER, patterns, session};
 

@@ -9,21 +9,33 @@
 
 use std::ffi::c_int;
 
-use coprocess_core::{Object, Response};
+use coprocess_core::{Object, Response, ReturnOverrides};
 use http::HeaderMap;
 use mlua::{Function, Lua, Table, ffi, lua_State};
 
-use super::current;
+use super::{current, tables};
 use crate::budget;
 use crate::natives::{edit_headers, known_name, put_map, replace_body};
 
 /// Puts the functions before those of the same names.
 pub(crate) fn add_to(lua: &Lua, natives: &Table) -> mlua::Result<()> {
-    let functions: [(&str, ffi::lua_CFunction); 9] = [
+    let functions: [(&str, ffi::lua_CFunction); 21] = [
         ("get_header", get_header),
         ("response_header", response_header),
-        ("set_header", set_header),
+        ("url", url),
+        ("request_uri", request_uri),
+        ("method", method),
+        ("scheme", scheme),
+        ("body", body),
         ("raw_body", raw_body),
+        ("return_overrides", return_overrides),
+        ("metadata_value", metadata_value),
+        ("spec_value", spec_value),
+        ("status_code", status_code),
+        ("response_body", response_body),
+        ("response_raw_body", response_raw_body),
+        ("set_header", set_header),
+        ("put_return_overrides", put_return_overrides),
         ("put_raw_body", put_raw_body),
         ("put_set_headers", put_set_headers),
         ("put_metadata", put_metadata),
@@ -125,9 +137,71 @@ unsafe extern "C-unwind" fn response_header(state: *mut lua_State) -> c_int {
     found.unwrap_or_else(|Unusual| hand_on(state))
 }
 
-unsafe extern "C-unwind" fn raw_body(state: *mut lua_State) -> c_int {
+/// Functions that push one text each.
+macro_rules! texts {
+    ($($name:ident: |$part:ident = $of:ident()| $text:expr;)+) => {
+        $(unsafe extern "C-unwind" fn $name(state: *mut lua_State) -> c_int {
+            match $of() {
+                Ok($part) => push(state, AsRef::<[u8]>::as_ref($text)),
+                Err(Unusual) => hand_on(state),
+            }
+        })+
+    };
+}
+
+texts! {
+    url: |object = object()| object.request.url();
+    request_uri: |object = object()| object.request.request_uri();
+    method: |object = object()| object.request.method.as_str();
+    scheme: |object = object()| object.request.scheme;
+    body: |object = object()| object.request.body();
+    raw_body: |object = object()| &object.request.raw_body;
+    response_body: |response = response()| response.body();
+    response_raw_body: |response = response()| &response.raw_body;
+}
+
+unsafe extern "C-unwind" fn status_code(state: *mut lua_State) -> c_int {
+    match response() {
+        // SAFETY: there is room for one value more.
+        Ok(response) => unsafe { ffi::lua_pushnumber(state, response.status_code.into()) },
+        Err(Unusual) => return hand_on(state),
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn return_overrides(state: *mut lua_State) -> c_int {
     match object() {
-        Ok(object) => push(state, &object.request.raw_body),
+        Ok(object) => tables::push_overrides(state, &object.request.return_overrides),
+        Err(Unusual) => return hand_on(state),
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn metadata_value(state: *mut lua_State) -> c_int {
+    let found = text_at(state, 1).and_then(|name| {
+        let session = object()?.session.as_deref();
+        Ok(session.and_then(|session| session.metadata.get(name)))
+    });
+    push_found(state, found.map(|value| value.map(String::as_str)))
+}
+
+unsafe extern "C-unwind" fn spec_value(state: *mut lua_State) -> c_int {
+    let found = text_at(state, 1).and_then(|name| {
+        let mut entries = object()?.spec.entries();
+        Ok(entries.find(|(key, _)| *key == name))
+    });
+    push_found(state, found.map(|entry| entry.map(|(_, value)| value)))
+}
+
+/// Pushes a text, or nil where there is none.
+fn push_found(state: *mut lua_State, found: Result<Option<&str>, Unusual>) -> c_int {
+    match found {
+        Ok(Some(text)) => push(state, text.as_bytes()),
+        Ok(None) => {
+            // SAFETY: there is room for one value more.
+            unsafe { ffi::lua_pushnil(state) };
+            1
+        }
         Err(Unusual) => hand_on(state),
     }
 }
@@ -195,35 +269,108 @@ unsafe extern "C-unwind" fn make_session(state: *mut lua_State) -> c_int {
     done(state, made)
 }
 
+unsafe extern "C-unwind" fn put_return_overrides(state: *mut lua_State) -> c_int {
+    let stored = overrides_at(state).and_then(|overrides| {
+        object()?.request.return_overrides = overrides;
+        Ok(())
+    });
+    done(state, stored)
+}
+
+fn overrides_at(state: *mut lua_State) -> Result<ReturnOverrides, Unusual> {
+    let mut overrides = ReturnOverrides::default();
+    for_each_entry(state, 1, |name, value| {
+        match name {
+            "response_code" => overrides.response_code = code_at(state, value)?,
+            "override_error" => overrides.override_error = flag_at(state, value)?,
+            "response_error" => overrides.response_error = copy(text_at(state, value)?)?,
+            "response_body" => overrides.response_body = copy(text_at(state, value)?)?,
+            "headers" => for_each_entry(state, value, |name, value| {
+                let text = copy(text_at(state, value)?)?;
+                overrides.headers.insert(copy(name)?, text);
+                Ok(())
+            })?,
+            // A field that means nothing here is not looked at.
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(overrides)
+}
+
+/// A copy that the call pays for.
+fn copy(text: &str) -> Result<String, Unusual> {
+    budget::spend(text.len()).map_err(|_| Unusual)?;
+    Ok(text.to_owned())
+}
+
+fn flag_at(state: *mut lua_State, index: c_int) -> Result<bool, Unusual> {
+    // SAFETY: both only look at the value.
+    unsafe {
+        match ffi::lua_type(state, index) {
+            ffi::LUA_TBOOLEAN => Ok(ffi::lua_toboolean(state, index) != 0),
+            _ => Err(Unusual),
+        }
+    }
+}
+
+fn code_at(state: *mut lua_State, index: c_int) -> Result<i32, Unusual> {
+    // SAFETY: both only look at the value.
+    let number = unsafe {
+        match ffi::lua_type(state, index) {
+            ffi::LUA_TNUMBER => ffi::lua_tonumber(state, index),
+            _ => return Err(Unusual),
+        }
+    };
+    // What is out of range is cut off here, and so another number.
+    let code = number as i32;
+    if f64::from(code) == number {
+        Ok(code)
+    } else {
+        Err(Unusual)
+    }
+}
+
 /// The entries of a table of texts, and the second argument: whether they are all of the map.
 fn map_at(
     state: *mut lua_State,
     key_of: impl Fn(&str, bool) -> String,
 ) -> Result<(Vec<(String, String)>, bool), Unusual> {
     let mut map = Vec::new();
-    // SAFETY: the table is the first argument, and there is room for key and value; each
-    // `lua_next` finds the key it gave before, so that it does not raise.
+    // SAFETY: only looks at the value.
+    let all = unsafe { ffi::lua_toboolean(state, 2) != 0 };
+    for_each_entry(state, 1, |key, value| {
+        budget::spend(key.len()).map_err(|_| Unusual)?;
+        map.push((key_of(key, all), copy(text_at(state, value)?)?));
+        Ok(())
+    })?;
+    Ok((map, all))
+}
+
+/// Hands the entries of a table, whose keys must be texts, to `work`: key, and where the value
+/// is on the stack. `work` leaves the stack as it is.
+fn for_each_entry(
+    state: *mut lua_State,
+    table: c_int,
+    mut work: impl FnMut(&str, c_int) -> Result<(), Unusual>,
+) -> Result<(), Unusual> {
+    // SAFETY: the table is at a place counted from the bottom, and there is room for key and
+    // value of two tables, one in the other; each `lua_next` finds the key it gave before, so
+    // that it does not raise.
     unsafe {
-        if ffi::lua_type(state, 1) != ffi::LUA_TTABLE {
+        if ffi::lua_type(state, table) != ffi::LUA_TTABLE {
             return Err(Unusual);
         }
         let top = ffi::lua_gettop(state);
-        let all = ffi::lua_toboolean(state, 2) != 0;
         ffi::lua_pushnil(state);
-        while ffi::lua_next(state, 1) != 0 {
-            let entry = text_at(state, -2).and_then(|key| Ok((key, text_at(state, -1)?)));
-            let entry = entry.and_then(|(key, value)| {
-                let cost = budget::spend(key.len()).and_then(|()| budget::spend(value.len()));
-                cost.map_err(|_| Unusual)?;
-                Ok((key, value))
-            });
-            let Ok((key, value)) = entry else {
+        while ffi::lua_next(state, table) != 0 {
+            let done = text_at(state, top + 1).and_then(|key| work(key, top + 2));
+            if done.is_err() {
                 ffi::lua_settop(state, top);
-                return Err(Unusual);
-            };
-            map.push((key_of(key, all), value.to_owned()));
-            ffi::lua_pop(state, 1);
+                return done;
+            }
+            ffi::lua_settop(state, top + 1);
         }
-        Ok((map, all))
     }
+    Ok(())
 }

@@ -8,7 +8,7 @@
 
 use std::ffi::c_int;
 
-use coprocess_core::{Header, StringMap};
+use coprocess_core::{Header, ReturnOverrides, StringMap};
 use mlua::{Lua, Table, ffi, lua_State};
 
 /// Stack slots that a closure may use: the most that are alive at once, with room.
@@ -16,12 +16,7 @@ const SLOTS: c_int = 10;
 
 /// A table with string keys and values.
 pub(crate) fn from_map(lua: &Lua, map: &StringMap) -> mlua::Result<Table> {
-    build(lua, |state| {
-        new_table(state, 0, map.len());
-        for (key, value) in map {
-            set(state, key.as_bytes(), value.as_bytes());
-        }
-    })
+    build(lua, |state| self::map(state, map))
 }
 
 /// The same from a list of pairs.
@@ -52,13 +47,41 @@ pub(crate) fn from_header_list(lua: &Lua, headers: &[Header]) -> mlua::Result<Ta
             set(state, b"key", header.key.as_bytes());
             push(state, b"values");
             list(state, &header.values);
-            // SAFETY: entry, key and value are on the stack, below them the list.
-            unsafe {
-                ffi::lua_rawset(state, -3);
-                ffi::lua_rawseti(state, -2, index);
-            }
+            store(state);
+            // SAFETY: the entry is on the stack, below it the list.
+            unsafe { ffi::lua_rawseti(state, -2, index) };
         }
     })
+}
+
+/// `return_overrides`.
+pub(crate) fn from_overrides(lua: &Lua, overrides: &ReturnOverrides) -> mlua::Result<Table> {
+    build(lua, |state| push_overrides(state, overrides))
+}
+
+/// The same on the stack, which has room for it, in a call that is protected already.
+pub(super) fn push_overrides(state: *mut lua_State, overrides: &ReturnOverrides) {
+    let ReturnOverrides {
+        response_code,
+        response_error,
+        headers,
+        override_error,
+        response_body,
+    } = overrides;
+    new_table(state, 0, 5);
+    set(state, b"response_error", response_error.as_bytes());
+    set(state, b"response_body", response_body.as_bytes());
+    push(state, b"headers");
+    map(state, headers);
+    store(state);
+    push(state, b"response_code");
+    // SAFETY: there is room for one value, see `build`.
+    unsafe { ffi::lua_pushnumber(state, f64::from(*response_code)) };
+    store(state);
+    push(state, b"override_error");
+    // SAFETY: as above.
+    unsafe { ffi::lua_pushboolean(state, (*override_error).into()) };
+    store(state);
 }
 
 /// Runs `fill`, which leaves one table on the stack.
@@ -80,6 +103,13 @@ fn new_table(state: *mut lua_State, items: usize, entries: usize) {
     unsafe { ffi::lua_createtable(state, count(items), count(entries)) };
 }
 
+fn map(state: *mut lua_State, map: &StringMap) {
+    new_table(state, 0, map.len());
+    for (key, value) in map {
+        set(state, key.as_bytes(), value.as_bytes());
+    }
+}
+
 fn list(state: *mut lua_State, items: &[String]) {
     new_table(state, items.len(), 0);
     for (item, index) in items.iter().zip(1..) {
@@ -92,6 +122,11 @@ fn list(state: *mut lua_State, items: &[String]) {
 fn set(state: *mut lua_State, key: &[u8], value: &[u8]) {
     push(state, key);
     push(state, value);
+    store(state);
+}
+
+/// Takes a key and its value off the stack, into the table below them.
+fn store(state: *mut lua_State) {
     // SAFETY: key and value are on the stack, below them the table.
     unsafe { ffi::lua_rawset(state, -3) };
 }

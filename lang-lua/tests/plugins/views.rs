@@ -166,6 +166,31 @@ fn return_overrides_can_be_given_in_part() {
 }
 
 #[test]
+fn return_overrides_come_back_whatever_the_types_of_their_values() {
+    let all = "response_error = 'e', response_body = 'b', override_error = true";
+    // Texts are taken the short way, numbers for texts and unknown fields the long one.
+    for headers in ["A = '1', B = '2'", "A = '1', B = 2", "A = 1, B = 2"] {
+        for more in ["", ", other = {}", ", response_code = 400.0"] {
+            let object = pre(&format!(
+                "request.return_overrides = {{ response_code = 400, {all}, headers = {{ {headers} }}{more} }}\n\
+                 return request"
+            ));
+            let overrides = object.request.return_overrides;
+            let texts = (&*overrides.response_error, &*overrides.response_body);
+            assert_eq!(texts, ("e", "b"), "{headers}{more}");
+            assert_eq!(
+                (overrides.response_code, overrides.override_error),
+                (400, true)
+            );
+            let mut headers: Vec<_> = overrides.headers.into_iter().collect();
+            headers.sort();
+            let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            assert_eq!(headers, [pair("A", "1"), pair("B", "2")]);
+        }
+    }
+}
+
+#[test]
 fn session_and_metadata_edits_come_back() {
     let prepare = |object: &mut Object| {
         let mut session = Session::default();
