@@ -139,6 +139,12 @@ pub(super) fn apply(
 /// Puts a body that is held into the exchange, with the framing that it has from now on.
 pub(crate) fn apply_body(body: Bytes, exchange: &mut Exchange) {
     let headers = &mut exchange.head.headers;
+    let says_framing =
+        |name: &HeaderName| matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING);
+    if body.is_empty() && !headers.keys().any(says_framing) {
+        exchange.body = RequestBody::Whole(body);
+        return;
+    }
     // A held body has a length, whatever framing the client chose.
     let said = headers
         .get(header::CONTENT_LENGTH)

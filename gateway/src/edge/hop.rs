@@ -58,8 +58,11 @@ fn is_end_to_end(name: &HeaderName) -> bool {
 /// Removes what belongs to the client's connection before a request goes upstream.
 /// `TE: trailers` is ours to say anew, since trailers are passed on.
 pub fn strip_request(headers: &mut HeaderMap) {
+    if !has_some(headers) {
+        return;
+    }
     let trailers = headers.get(header::TE).is_some_and(accepts_trailers);
-    strip_common(headers);
+    strip(headers);
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
@@ -68,16 +71,19 @@ pub fn strip_request(headers: &mut HeaderMap) {
 
 /// Removes what belongs to the upstream's connection before a response goes to the client.
 pub fn strip_response(headers: &mut HeaderMap) {
-    remove_nominated(headers);
-    strip_common(headers);
+    if has_some(headers) {
+        remove_nominated(headers);
+        strip(headers);
+    }
 }
 
-fn strip_common(headers: &mut HeaderMap) {
-    // Looking through the few names of a message once is cheaper than six look-ups that
-    // mostly find nothing.
-    if !headers.keys().any(is_for_one_hop) {
-        return;
-    }
+/// Whether there is a field that is for one hop only, `Transfer-Encoding` among them. Looking
+/// through the few names of a message once is cheaper than look-ups that mostly find nothing.
+pub fn has_some(headers: &HeaderMap) -> bool {
+    headers.keys().any(is_for_one_hop)
+}
+
+fn strip(headers: &mut HeaderMap) {
     headers.remove(header::CONNECTION);
     headers.remove(&KEEP_ALIVE);
     headers.remove(&PROXY_CONNECTION);

@@ -156,8 +156,8 @@ impl Worker {
         if admin::owns_path(&self.config, head.uri.path()) {
             return Ok(Begun::Control(Box::new(Request::from_parts(head, body))));
         }
-        if head.headers.contains_key(&FORWARDED_PROTO) && !self.proxies.contains(peer.address.ip())
-        {
+        let mut names = head.headers.keys();
+        if names.any(|name| *name == FORWARDED_PROTO) && !self.proxies.contains(peer.address.ip()) {
             // Anybody could say that they came through TLS.
             head.headers.remove(&FORWARDED_PROTO);
         }

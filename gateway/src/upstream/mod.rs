@@ -263,8 +263,11 @@ fn finish(
     lease: Option<Lease>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let (mut head, body) = response.into_parts();
-    settle_framing(&mut head.headers)?;
-    hop::strip_response(&mut head.headers);
+    let is_plain = !hop::has_some(&head.headers);
+    settle_framing(&mut head.headers, is_plain)?;
+    if !is_plain {
+        hop::strip_response(&mut head.headers);
+    }
     // The client's version is the client's connection's business.
     head.version = Version::HTTP_11;
     let body = if body.is_end_stream() {
@@ -279,10 +282,12 @@ fn finish(
 }
 
 /// Makes the headers say how the body is framed, once and without doubt, before they are
-/// passed on: the next reader may weigh two statements differently.
-fn settle_framing(headers: &mut HeaderMap) -> Result<(), ProxyError> {
+/// passed on: the next reader may weigh two statements differently. A plain response has no
+/// `Transfer-Encoding`.
+fn settle_framing(headers: &mut HeaderMap, is_plain: bool) -> Result<(), ProxyError> {
     let wrong = |what: &str| Err(ProxyError::UpstreamProtocol(what.to_owned()));
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let codings = (!is_plain).then(|| headers.get_all(header::TRANSFER_ENCODING));
+    let mut codings = codings.into_iter().flatten();
     if let Some(coding) = codings.next() {
         // A coding that hyper does not take off would pass for the content.
         if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
