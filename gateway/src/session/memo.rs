@@ -4,11 +4,12 @@
 //! stored. To see that by comparing them takes the stored one out of memory, all of it; the
 //! digest of what was made lies where the look-up has been already.
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use ahash::RandomState;
 use coprocess_core::{AccessDefinition, Session};
 
 use super::lifetime::Lifetime;
