@@ -19,6 +19,7 @@ pub mod ffi;
 mod headers;
 mod host;
 mod language;
+mod map;
 mod object;
 mod plugin;
 mod registry;
@@ -35,6 +36,7 @@ pub use event::{Event, Ticket};
 pub use headers::{canonical_name, is_canonical};
 pub use host::{Host, LogLevel};
 pub use language::{CoProcessLanguage, InitContext};
+pub use map::OrderedMap;
 pub use object::{
     Header, HeaderEdit, HookType, Object, Request, Response, ResponseHeaders, ReturnOverrides,
     Spec, StringMap, all_values, first_values,

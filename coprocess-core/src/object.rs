@@ -10,13 +10,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri, Version};
-use indexmap::IndexMap;
 use percent_encoding::percent_decode;
 
-use crate::{Hook, RequestId, Session, canonical_name, is_canonical};
+use crate::{Hook, OrderedMap, RequestId, Session, canonical_name, is_canonical};
 
 /// Text by key, in insertion order; a key set twice keeps its last value.
-pub type StringMap = IndexMap<String, String>;
+pub type StringMap = OrderedMap<String>;
 
 /// Where in the chain a hook sits. The numbers are those of the wire message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -165,9 +164,10 @@ impl Request {
             .filter(|pair| !pair.is_empty())
         {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            params
-                .entry(decode_form(key))
-                .or_insert_with(|| decode_form(value));
+            let key = decode_form(key);
+            if !params.contains_key(&key) {
+                params.insert(key, decode_form(value));
+            }
         }
         params
     }

@@ -3,9 +3,7 @@
 //! The fields and their names are those of the wire message `SessionState`; a language
 //! shows them under these names.
 
-use indexmap::IndexMap;
-
-use crate::StringMap;
+use crate::{OrderedMap, StringMap};
 
 /// `SessionState`: who calls, and what they may do.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,7 +25,7 @@ pub struct Session {
     pub quota_remaining: i64,
     /// Seconds.
     pub quota_renewal_rate: i64,
-    pub access_rights: IndexMap<String, AccessDefinition>,
+    pub access_rights: OrderedMap<AccessDefinition>,
     pub org_id: String,
     pub oauth_client_id: String,
     pub oauth_keys: StringMap,

@@ -224,7 +224,7 @@ fn additions(natives: &Natives<'_>) -> mlua::Result<()> {
 }
 
 fn value_of(lua: &Lua, map: &StringMap, name: &LuaString) -> mlua::Result<Option<LuaString>> {
-    let value = name.to_str().ok().and_then(|name| map.get(&*name));
+    let value = name.to_str().ok().and_then(|name| map.get(&name));
     value.map(|value| lua.create_string(value)).transpose()
 }
 

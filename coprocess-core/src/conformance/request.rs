@@ -143,7 +143,11 @@ pub(super) fn raw_body_only_hides_the_text(suite: &Suite) {
 pub(super) fn sent<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
     let request = &object.request;
     let is_named = |other: &str| other.eq_ignore_ascii_case(name);
-    let set = request.set_headers.iter().rfind(|(key, _)| is_named(key));
+    let set = request
+        .set_headers
+        .iter()
+        .filter(|(key, _)| is_named(key))
+        .last();
     if let Some((_, value)) = set {
         return Some(value);
     }

@@ -347,7 +347,7 @@ fn accepted(
 pub(crate) fn carry_over(made: &mut Session, stored: &Session) {
     made.quota_renews = stored.quota_renews;
     made.quota_remaining = stored.quota_remaining;
-    for (api_id, right) in &mut made.access_rights {
+    for (api_id, right) in made.access_rights.iter_mut() {
         let Some(stored) = stored.access_rights.get(api_id) else {
             continue;
         };

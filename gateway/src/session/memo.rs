@@ -186,7 +186,7 @@ mod tests {
             |session| session.hmac_secret = "t".to_owned(),
             |session| session.tags.push("t".to_owned()),
             |session| drop(session.metadata.insert("b".to_owned(), String::new())),
-            |session| session.access_rights[0].versions.clear(),
+            |session| session.access_rights["a"].versions.clear(),
             |session| session.access_rights.clear(),
         ];
         for (place, change) in changes.into_iter().enumerate() {
@@ -201,7 +201,7 @@ mod tests {
         let changes: [Change; 3] = [
             |session| session.apply_policies.push("p".to_owned()),
             |session| session.jwt_data = Some(JwtData::default()),
-            |session| session.access_rights[0].limit = Some(ApiLimit::default()),
+            |session| session.access_rights["a"].limit = Some(ApiLimit::default()),
         ];
         for change in changes {
             assert_eq!(digest(change), None);

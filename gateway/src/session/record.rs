@@ -3,6 +3,8 @@
 //! The document is kept as JSON and not as a struct: what this gateway does not know, in the
 //! document and in its parts, must survive being written back. Zero values are left out.
 
+use std::collections::BTreeMap;
+
 use coprocess_core::{BasicAuthData, JwtData, Monitor, Session, StringMap};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -68,6 +70,8 @@ impl Record {
             session.enable_detailed_recording || get(map, "enable_detail_recording")?;
         session.enable_http_signature_validation = get(map, "enable_http_signature_validation")?;
         session.rsa_certificate_id = get(map, "rsa_certificate_id")?;
+        let oauth_keys = get::<BTreeMap<_, _>>(map, "oauth_keys")?;
+        session.oauth_keys = oauth_keys.into_iter().collect();
         for (id, right) in &get::<Map<String, Value>>(map, "access_rights")? {
             session.access_rights.insert(id.clone(), access(right)?);
         }
@@ -90,6 +94,7 @@ impl Record {
         let said_by_the_older_name = recorded && session.enable_detailed_recording;
         let detailed = get::<bool>(map, "enable_detailed_recording").unwrap_or_default();
         write_plain(session, map);
+        put(map, "oauth_keys", &session.oauth_keys);
         // Plugins are not shown how requests wait; what they do not set stays.
         if session.throttle_interval != 0.0 {
             put(map, "throttle_interval", &session.throttle_interval);
@@ -221,7 +226,6 @@ plain_fields! {
     quota_renewal_rate: "quota_renewal_rate",
     org_id: "org_id",
     oauth_client_id: "oauth_client_id",
-    oauth_keys: "oauth_keys",
     certificate: "certificate",
     hmac_enabled: "hmac_enabled",
     hmac_secret: "hmac_string",

@@ -76,7 +76,7 @@ impl EditedHeaders {
             let name = canonical_name(name);
             match edit.text() {
                 Some(text) => drop(map.insert(name.into_owned(), text.into_owned())),
-                None => drop(map.shift_remove(&*name)),
+                None => drop(map.shift_remove(&name)),
             }
         }
         map

@@ -254,7 +254,7 @@ impl StringMapView {
     #[pyo3(signature = (key, _default = None))]
     fn pop(&mut self, key: Key, _default: Option<Py<PyAny>>) -> PyResult<String> {
         let own = self.key(&key);
-        Ok(self.reshaped()?.shift_remove(&*own).unwrap_or_default())
+        Ok(self.reshaped()?.shift_remove(&own).unwrap_or_default())
     }
 
     fn popitem(&mut self) -> PyResult<(String, String)> {

@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use coprocess_core::{
-    AccessDefinition, AccessSpec, BasicAuthData, Header, JwtData, Monitor, ReturnOverrides,
-    Session, StringMap,
+    AccessDefinition, AccessSpec, BasicAuthData, Header, JwtData, Monitor, OrderedMap,
+    ReturnOverrides, Session, StringMap,
 };
-use indexmap::IndexMap;
 
 use super::headers::EditedHeaders;
 use super::request::RequestRecord;
@@ -187,7 +186,7 @@ macro_rules! message_list {
 
 message_list!(AccessSpec);
 
-impl Part for IndexMap<String, AccessDefinition> {
+impl Part for OrderedMap<AccessDefinition> {
     fn lift(&mut self) -> Value {
         let entries = std::mem::take(self).into_iter();
         Value::MessageMap(

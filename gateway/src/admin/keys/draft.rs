@@ -104,7 +104,7 @@ impl Draft {
             self.record.add_metadata(&policy.definition.meta_data);
         }
         if !policy::has_some(&self.session) {
-            for (api_id, right) in &mut self.session.access_rights {
+            for (api_id, right) in self.session.access_rights.iter_mut() {
                 if right.limit.is_some() && right.allowance_scope.is_empty() {
                     right.allowance_scope.clone_from(api_id);
                 }
@@ -128,7 +128,7 @@ impl Draft {
         let session = &mut self.session;
         session.quota_renews = unix_now().saturating_add(session.quota_renewal_rate.max(0));
         session.quota_remaining = session.quota_max.max(0);
-        for right in session.access_rights.values_mut() {
+        for (_, right) in session.access_rights.iter_mut() {
             if let Some(limit) = &mut right.limit {
                 limit.quota_renews = 0;
                 limit.quota_remaining = limit.quota_max.max(0);
@@ -141,7 +141,7 @@ impl Draft {
         self.session.quota_renews = original.quota_renews;
         self.session.quota_remaining = original.quota_remaining;
         self.session.last_updated.clone_from(&original.last_updated);
-        for (api_id, right) in &mut self.session.access_rights {
+        for (api_id, right) in self.session.access_rights.iter_mut() {
             let before = original.access_rights.get(api_id);
             if let Some(before) = before.and_then(|right| right.limit.as_ref())
                 && let Some(limit) = &mut right.limit
