@@ -55,8 +55,12 @@ impl Runtime {
         let options = Options::read(&context.options)?;
         let host = context.host;
         native::install_host(Arc::clone(&host));
-        let main = main_thread::start(&options.program, options.path_prefix.as_deref())
-            .map_err(InitError::Interpreter)?;
+        let main = main_thread::start(
+            &options.program,
+            options.path_prefix.as_deref(),
+            options.fast_json,
+        )
+        .map_err(InitError::Interpreter)?;
         let about = format!("Python {}", main.support.about);
         host.log(LogLevel::Info, SOURCE, &about);
         let runtime: Arc<OnceLock<Weak<Self>>> = Arc::default();

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
+use pyo3::types::string::PyStringData;
 
 /// Starts the interpreter on the calling thread, which becomes Python's main thread and
 /// must live as long as the process. The thread is detached afterwards.
@@ -113,6 +115,15 @@ pub(crate) fn is_shared(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: the pointer is to an object that lives, and reading its count needs the
     // interpreter's lock, which the reference proves.
     unsafe { ffi::Py_REFCNT(object.as_ptr()) != 1 }
+}
+
+/// The characters of a text as the interpreter keeps them; nothing when memory is missing.
+#[inline]
+pub(crate) fn characters<'a>(text: &'a Bound<'_, PyString>) -> Option<PyStringData<'a>> {
+    // SAFETY: the object is a `str`, whose characters never change, and which lives as long as
+    // what is returned. PyO3 reads how wide they are from a field of bits, which lies as it
+    // assumes on x86-64 and AArch64; `tests/json.rs` writes texts of all widths.
+    unsafe { text.data() }.ok()
 }
 
 /// The size of the calling thread's stack in bytes; nothing when the system does not tell.

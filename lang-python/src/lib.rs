@@ -13,6 +13,7 @@ mod deadline;
 mod dispatch;
 mod hook;
 mod interpreter;
+mod json;
 mod main_thread;
 mod native;
 mod objects;

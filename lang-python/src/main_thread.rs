@@ -26,8 +26,9 @@ static MAIN: OnceLock<Result<MainThread, String>> = OnceLock::new();
 pub(crate) fn start(
     program: &Path,
     path_prefix: Option<&str>,
+    fast_json: bool,
 ) -> Result<&'static MainThread, String> {
-    let main = MAIN.get_or_init(|| spawn(program, path_prefix));
+    let main = MAIN.get_or_init(|| spawn(program, path_prefix, fast_json));
     main.as_ref().map_err(Clone::clone)
 }
 
@@ -36,7 +37,7 @@ pub(crate) fn running() -> Option<&'static MainThread> {
     MAIN.get()?.as_ref().ok()
 }
 
-fn spawn(program: &Path, path_prefix: Option<&str>) -> Result<MainThread, String> {
+fn spawn(program: &Path, path_prefix: Option<&str>, fast_json: bool) -> Result<MainThread, String> {
     let (jobs, inbox) = mpsc::channel::<Job>();
     let (ready, started) = mpsc::channel();
     let program = program.to_owned();
@@ -50,7 +51,7 @@ fn spawn(program: &Path, path_prefix: Option<&str>) -> Result<MainThread, String
                 return;
             }
             let support = Python::attach(|py| {
-                Support::install(py, path_prefix.as_deref()).map_err(|error| {
+                Support::install(py, path_prefix.as_deref(), fast_json).map_err(|error| {
                     error.print(py);
                     error.to_string()
                 })

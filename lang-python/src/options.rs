@@ -24,6 +24,7 @@ pub(crate) const KEYS: &[&str] = &[
     "python_queue",
     "python_max_stuck_threads",
     "python_dispatch",
+    "python_fast_json",
 ];
 
 /// The options of Python, checked.
@@ -42,6 +43,8 @@ pub(crate) struct Options {
     /// How many threads may be held by hooks that do not end.
     pub(crate) max_stuck: usize,
     pub(crate) mode: Mode,
+    /// Whether `json.loads` and `json.dumps` are replaced by faster ones.
+    pub(crate) fast_json: bool,
 }
 
 /// Where hooks run.
@@ -82,6 +85,7 @@ impl Options {
             queue: number(options, "python_queue", 1024, 0..=1_000_000)?,
             max_stuck: number(options, "python_max_stuck_threads", 64, 0..=1024)?,
             mode: mode(options)?,
+            fast_json: flag(options, "python_fast_json", true)?,
         })
     }
 }
@@ -186,6 +190,15 @@ fn number(
         })
 }
 
+fn flag(options: &Map<String, Value>, key: &str, default: bool) -> Result<bool, InitError> {
+    let Some(value) = options.get(key) else {
+        return Ok(default);
+    };
+    value
+        .as_bool()
+        .ok_or_else(|| refused(key, format!("expected true or false, got {value}")))
+}
+
 fn refused(key: &str, reason: String) -> InitError {
     InitError::Option {
         key: key.to_owned(),
@@ -209,6 +222,7 @@ mod tests {
         assert_eq!(options.import_timeout, Duration::from_secs(10));
         assert_eq!((options.max_concurrency, options.queue), (16, 1024));
         assert_eq!(options.mode, Mode::Auto);
+        assert!(options.fast_json);
     }
 
     #[test]
@@ -233,6 +247,10 @@ mod tests {
             (
                 r#"{"python_executable": "/no/such"}"#,
                 "python_executable: cannot run",
+            ),
+            (
+                r#"{"python_fast_json": "no"}"#,
+                "python_fast_json: expected true or false, got \"no\"",
             ),
             (
                 r#"{"python_executable": 3}"#,

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyType};
 
-use crate::native;
+use crate::{json, native};
 
 /// How long a thread may keep the interpreter while another wants it, in seconds. Python's
 /// own 5 ms would be added to every hook that waits behind one which computes.
@@ -51,7 +51,11 @@ pub(crate) struct Support {
 
 impl Support {
     /// Installs the modules. To be called once, on Python's main thread.
-    pub(crate) fn install(py: Python<'_>, path_prefix: Option<&str>) -> PyResult<Self> {
+    pub(crate) fn install(
+        py: Python<'_>,
+        path_prefix: Option<&str>,
+        fast_json: bool,
+    ) -> PyResult<Self> {
         let modules = py.import("sys")?.getattr("modules")?;
         modules.set_item("_tyk_native", native::module(py)?)?;
         for (name, source) in MODULES {
@@ -59,6 +63,9 @@ impl Support {
         }
         let support = modules.get_item("_tyk_support")?;
         let about = support.call_method1("start", (path_prefix, SWITCH_INTERVAL))?;
+        if fast_json {
+            json::install(py)?;
+        }
         let part = |name: &str| Ok::<_, PyErr>(support.getattr(name)?.unbind());
         Ok(Self {
             timeout: support

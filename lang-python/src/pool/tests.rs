@@ -15,7 +15,7 @@ use crate::stats::Stats;
 
 fn hook(pool: &Arc<Pool>) -> PyHook {
     let options = Options::read(&serde_json::Map::new()).unwrap();
-    let main = main_thread::start(&options.program, None).unwrap();
+    let main = main_thread::start(&options.program, None, true).unwrap();
     let function = Python::attach(|py| Function {
         name: "hook".into(),
         callable: py.None(),
