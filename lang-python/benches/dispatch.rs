@@ -1,5 +1,6 @@
 //! What one dispatch costs, in place, by the headers and the body that a request has, read or
-//! not: `cargo bench -p lang-python --bench dispatch`.
+//! not, and what JSON of 4 KiB costs in a hook, with the library's own functions for
+//! comparison: `cargo bench -p lang-python --bench dispatch`.
 
 #[path = "../../tests/bench/dispatch.rs"]
 mod shared;
@@ -14,6 +15,7 @@ use lang_python::PythonLanguage;
 use shared::{CASES, Case, Silent};
 
 const PLUGIN: &str = r#"
+import json
 from tyk.decorators import Hook
 
 @Hook
@@ -31,7 +33,40 @@ def light(request, session, spec):
 def body(request, session, spec):
     request.object.raw_body = request.object.raw_body + b"!"
     return request, session
+
+ITEMS = [{"id": n, "name": f"item-{n}", "price": 12.5 + n, "tags": ["a", "b", "c"], "ok": True} for n in range(50)]
+DOCUMENT = {"user": "alice", "note": "n" * 400, "items": ITEMS}
+SHORT = {"error": "forbidden"}
+COMPACT = (",", ":")
+
+def body_of(value):
+    return json.dumps(value, separators=COMPACT).encode()
+
+def add(name, function, value, **options):
+    def hook(request, session, spec):
+        function(value, **options)
+        return request, session
+    hook.__name__ = name
+    globals()[name] = Hook(hook)
+
+for end, function in (("", json.loads), ("_original", json.loads.__wrapped__)):
+    add("loads" + end, function, body_of(DOCUMENT))
+    add("loads_short" + end, function, body_of(SHORT))
+for end, function in (("", json.dumps), ("_original", json.dumps.__wrapped__)):
+    add("dumps" + end, function, DOCUMENT, separators=COMPACT)
+    add("dumps_short" + end, function, SHORT)
 "#;
+
+const JSON: &[&str] = &[
+    "loads",
+    "loads_original",
+    "loads_short",
+    "loads_short_original",
+    "dumps",
+    "dumps_original",
+    "dumps_short",
+    "dumps_short_original",
+];
 
 type Loaded = (PythonLanguage, Arc<dyn Plugin>);
 
@@ -86,6 +121,12 @@ fn light(bencher: Bencher<'_, '_>, case: Case) {
 #[divan::bench(args = CASES)]
 fn body(bencher: Bencher<'_, '_>, case: Case) {
     run(bencher, "body", case);
+}
+
+/// JSON is read or written, of 4 KiB and of a short answer.
+#[divan::bench(args = JSON)]
+fn json(bencher: Bencher<'_, '_>, name: &str) {
+    run(bencher, name, CASES[0]);
 }
 
 fn run(bencher: Bencher<'_, '_>, name: &str, case: Case) {
