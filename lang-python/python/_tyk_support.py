@@ -36,6 +36,16 @@ class HookTimeout(BaseException):
             _insist()
 
 
+class TakenBack(BaseException):
+    """Arrives in the place of a cut that was taken back, see `let_arrive`."""
+
+
+def let_arrive():
+    """Runs until what was injected into this thread has arrived, which is what it raises."""
+    for _ in range(1000):
+        pass
+
+
 # Where code comes from that no plugin brings: the gateway, and Python's own library.
 _NOT_PLUGINS = ("<gateway>/", "<frozen ", threading.__file__.removesuffix("threading.py"))
 _PACKAGES = ("site-packages", "dist-packages")

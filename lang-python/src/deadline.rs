@@ -26,6 +26,7 @@ use crate::native::SOURCE;
 use crate::oneshot::Reply;
 use crate::plugin::PluginState;
 use crate::pool::{Expected, LaneKey, Pool};
+use crate::support::Support;
 
 /// A plugin that swallows this many cuts in one run is disabled until it is loaded again.
 const MAX_SWALLOWED: u32 = 3;
@@ -208,9 +209,23 @@ impl Worker {
     #[cold]
     fn take_back(&self, py: Python<'_>) {
         self.injected.store(false, Ordering::Relaxed);
-        interpreter::set_async_exception(py, self.ident, None);
         if let Some(main) = main_thread::running() {
+            self.clear(py, &main.support);
             main.support.relent(py);
+        }
+    }
+
+    /// Takes back an exception that may have been injected into this thread, and may have
+    /// arrived.
+    ///
+    /// Before 3.13, CPython does not forget one that is just set to none: it goes on looking for
+    /// it at every turn, on all threads, and at the first line of a function that is traced or
+    /// profiled it does nothing else for ever. So another takes its place, and arrives here.
+    fn clear(&self, py: Python<'_>, support: &Support) {
+        let taken_back = support.taken_back.bind(py).as_any();
+        interpreter::set_async_exception(py, self.ident, Some(taken_back));
+        if !support.let_arrive(py) {
+            interpreter::set_async_exception(py, self.ident, None);
         }
     }
 
@@ -222,6 +237,8 @@ impl Worker {
 
     fn spare(&self, py: Python<'_>, time: Duration) {
         let now = Instant::now();
+        // Read before it may be set for a cut that there is not.
+        let was_injected = self.injected.load(Ordering::Relaxed);
         if let Some(mut run) = self.current_run() {
             run.spared = Some(now + time);
             // What ends it now is its limit, even if nothing was injected.
@@ -229,8 +246,9 @@ impl Worker {
                 self.injected.store(true, Ordering::Relaxed);
             }
         }
-        // One that has not arrived yet.
-        interpreter::set_async_exception(py, self.ident, None);
+        if was_injected && let Some(main) = main_thread::running() {
+            self.clear(py, &main.support);
+        }
     }
 
     fn is_spared(&self) -> bool {

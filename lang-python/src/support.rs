@@ -36,6 +36,9 @@ const MODULES: &[(&str, &str)] = &[
 /// What the Rust half calls in the Python half.
 pub(crate) struct Support {
     pub(crate) timeout: Py<PyType>,
+    /// What arrives in the place of a cut that was taken back.
+    pub(crate) taken_back: Py<PyType>,
+    let_arrive: Py<PyAny>,
     pub(crate) generation: Py<PyAny>,
     pub(crate) handlers: Py<PyAny>,
     pub(crate) run_event: Py<PyAny>,
@@ -67,12 +70,11 @@ impl Support {
             json::install(py)?;
         }
         let part = |name: &str| Ok::<_, PyErr>(support.getattr(name)?.unbind());
+        let class = |name: &str| Ok::<_, PyErr>(support.getattr(name)?.cast_into()?.unbind());
         Ok(Self {
-            timeout: support
-                .getattr("HookTimeout")?
-                .cast::<PyType>()?
-                .clone()
-                .unbind(),
+            timeout: class("HookTimeout")?,
+            taken_back: class("TakenBack")?,
+            let_arrive: part("let_arrive")?,
             generation: part("Generation")?,
             handlers: part("handlers")?,
             run_event: part("run_event")?,
@@ -100,6 +102,11 @@ impl Support {
             .call1(py, (traced(py, error), path))
             .and_then(|text| text.extract(py))
             .unwrap_or_else(|_| path.to_owned())
+    }
+
+    /// Runs code of ours on this thread until what was injected into it arrives. Whether it did.
+    pub(crate) fn let_arrive(&self, py: Python<'_>) -> bool {
+        self.let_arrive.call0(py).is_err()
     }
 
     /// Takes back what makes a cut hard to swallow and what it may have left locked, on the

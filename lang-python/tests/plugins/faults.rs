@@ -105,6 +105,24 @@ fn a_cut_never_hits_the_next_hook() {
 }
 
 #[test]
+fn what_is_traced_or_profiled_runs_on_after_hooks_that_were_cut_or_wait() {
+    let text = "import asyncio, sys\nfrom tyk.decorators import *\n\
+         @Hook\nasync def waits(request, session, spec):\n    await asyncio.sleep(0.001)\n    return request, session\n\
+         @Hook\ndef spins(request, session, spec):\n    sys.settrace(lambda *event: None)\n    def spin():\n        while True: pass\n    spin()\n\
+         @Hook\ndef watched(request, session, spec):\n    seen = []\n    def called(): return 1\n    for watch in (sys.setprofile, sys.settrace):\n        watch(lambda *event: seen.append(event[1]))\n        try: called()\n        finally: watch(None)\n    assert seen.count('call') >= 2, seen\n    return request, session\n";
+    let plugin = load(shared(), text);
+    let run = |name: &str| {
+        let mut given = object(plugin.as_ref(), name);
+        given.time_limit = LIMIT * 5;
+        run(shared(), given)
+    };
+    for before in ["waits", "spins", "waits"] {
+        assert_eq!(run(before).is_err(), before == "spins", "{before}");
+        eventually("a hook that is watched and ends", || run("watched").is_ok());
+    }
+}
+
+#[test]
 fn native_code_that_keeps_the_interpreter_is_named_and_the_request_answered() {
     let error = cut("import ctypes\nctypes.PyDLL(None).usleep(900000)");
     assert!(matches!(error, DispatchError::TimeLimit { .. }), "{error}");
