@@ -17,6 +17,11 @@ pub fn canonical_name(name: &HeaderName) -> Cow<'static, str> {
 
 /// Whether a text is a header name, written the way plugins know it.
 pub fn is_canonical(name: &str) -> bool {
+    from_canonical(name).is_some()
+}
+
+/// The header's name, where the text is one and written the way plugins know it.
+pub(crate) fn from_canonical(name: &str) -> Option<HeaderName> {
     let mut upper = true;
     let rightly_written = name.bytes().all(|byte| {
         let right = !if upper {
@@ -27,7 +32,10 @@ pub fn is_canonical(name: &str) -> bool {
         upper = byte == b'-';
         right
     });
-    rightly_written && HeaderName::from_bytes(name.as_bytes()).is_ok()
+    if !rightly_written {
+        return None;
+    }
+    HeaderName::from_bytes(name.as_bytes()).ok()
 }
 
 fn capitalise(name: &str) -> String {

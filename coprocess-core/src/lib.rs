@@ -24,6 +24,7 @@ mod object;
 mod plugin;
 mod registry;
 mod request_id;
+mod response;
 mod session;
 pub mod watchdog;
 
@@ -38,12 +39,12 @@ pub use host::{Host, LogLevel};
 pub use language::{CoProcessLanguage, InitContext};
 pub use map::OrderedMap;
 pub use object::{
-    Header, HeaderEdit, HookType, Object, Request, Response, ResponseHeaders, ReturnOverrides,
-    Spec, StringMap, all_values, first_values,
+    HookType, Object, Request, ReturnOverrides, Spec, StringMap, all_values, first_values,
 };
 pub use plugin::{Hook, Placement, Plugin, PluginSource, RemotePlugin, SourceKind};
 pub use registry::{LanguageRegistration, LanguageRegistry};
 pub use request_id::RequestId;
+pub use response::{Header, HeaderEdit, Response, ResponseHeaders};
 pub use session::{
     AccessDefinition, AccessSpec, ApiLimit, BasicAuthData, EndpointLimit, JwtData, Monitor, Session,
 };

@@ -97,15 +97,16 @@ local function take_response(response)
       unknown("response", field)
     end
   end
-  local headers = rawget(response, "headers")
-  if headers ~= nil and headers ~= null then
-    check_type("response", "headers", headers)
-    take_response_headers(headers)
-  end
+  -- The other form first: what is set in `headers` afterwards is set beside it.
   local multivalue = rawget(response, "multivalue_headers")
   if multivalue ~= nil and multivalue ~= null then
     check_type("response", "multivalue_headers", multivalue)
     native.put_multivalue_headers(multivalue)
+  end
+  local headers = rawget(response, "headers")
+  if headers ~= nil and headers ~= null then
+    check_type("response", "headers", headers)
+    take_response_headers(headers)
   end
 end
 

@@ -9,9 +9,8 @@ local getmetatable, globals = getmetatable, _G
 
 local ended = " of a call that has ended"
 
--- The views of the call that goes on. They are new with each call, so that what a plugin keeps
--- of one call never shows or changes another's values. Only the spec is that of the API, and is
--- used again for its next call.
+-- The views of the call that goes on. They are new with each call, but for the spec of an API, so
+-- that what a plugin keeps of one call never shows or changes another's values.
 local live_request, live_response, live_session, live_spec
 
 local function current_request()
@@ -121,8 +120,7 @@ local function new_map(slot, one, all, put, name_of, plain_meta)
   return {
     meta = meta,
     make = make,
-    -- For a map that would show the same as that of the call before: that one once more,
-    -- unless it was completed, or has entries of its own.
+    -- The map of the call before, which would show the same, unless it has entries of its own.
     keep = function()
       if not live or getmetatable(live) ~= meta or next(live) ~= nil then
         return make()

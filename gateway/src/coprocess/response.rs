@@ -278,7 +278,7 @@ mod tests {
             &[("X-One", Some("a\nb"))],
             &[("no name", Some("1"))],
         ] {
-            let mut response = Shown {
+            let shown = || Shown {
                 status_code: 200,
                 headers: sent.clone(),
                 edited_headers: None,
@@ -286,18 +286,27 @@ mod tests {
                 raw_body: Bytes::new(),
                 raw_body_only: false,
             };
+            let (mut noted, mut at_once) = (shown(), shown());
             for (key, value) in edits {
-                response.edit_header((*key).to_owned(), value.map(str::to_owned));
+                noted.edit_header((*key).to_owned(), value.map(str::to_owned));
+                match value {
+                    Some(value) => at_once.set_header(key, value),
+                    None => at_once.edit_header((*key).to_owned(), None),
+                }
             }
-            let views = response.header_views();
-            let whole = reconcile(&sent, &views, response.edited().unwrap());
-            let each = match response.edited_headers {
-                Some(edited) => reconcile(&sent, &views, edited),
-                None => edit(sent.clone(), response.header_edits),
-            };
-            match (each, whole) {
-                (Ok(each), Ok(whole)) => assert_eq!(listed(&each), listed(&whole), "{edits:?}"),
-                (each, whole) => assert_eq!(each.err(), whole.err(), "{edits:?}"),
+            let whole = reconcile(&sent, &noted.header_views(), noted.edited().unwrap());
+            for response in [noted, at_once] {
+                let views = response.header_views();
+                let each = match response.edited_headers {
+                    Some(edited) => reconcile(&response.headers, &views, edited),
+                    None => edit(response.headers, response.header_edits),
+                };
+                match (&each, &whole) {
+                    (Ok(each), Ok(whole)) => assert_eq!(listed(each), listed(whole), "{edits:?}"),
+                    (each, whole) => {
+                        assert_eq!(each.as_ref().err(), whole.as_ref().err(), "{edits:?}");
+                    }
+                }
             }
         }
     }

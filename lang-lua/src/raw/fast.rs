@@ -230,36 +230,39 @@ unsafe extern "C-unwind" fn put_raw_body(state: *mut lua_State) -> c_int {
 }
 
 unsafe extern "C-unwind" fn put_set_headers(state: *mut lua_State) -> c_int {
-    let stored = map_at(state, |key, _| key.to_owned()).and_then(|(map, all)| {
-        put_map(&mut object()?.request.set_headers, map, all);
+    let stored = map_at(state, str::to_owned).and_then(|map| {
+        put_map(&mut object()?.request.set_headers, map, all_at(state));
         Ok(())
     });
     done(state, stored)
 }
 
 unsafe extern "C-unwind" fn put_metadata(state: *mut lua_State) -> c_int {
-    let stored = map_at(state, |key, _| key.to_owned()).and_then(|(map, all)| {
+    let stored = map_at(state, str::to_owned).and_then(|map| {
         let session = object()?.session.get_or_insert_default();
-        put_map(&mut session.metadata, map, all);
+        put_map(&mut session.metadata, map, all_at(state));
         Ok(())
     });
     done(state, stored)
 }
 
 unsafe extern "C-unwind" fn put_response_headers(state: *mut lua_State) -> c_int {
+    done(state, store_response_headers(state))
+}
+
+fn store_response_headers(state: *mut lua_State) -> Result<(), Unusual> {
+    if all_at(state) {
+        let map = map_at(state, known_name)?;
+        edit_headers(response()?, map, true);
+        return Ok(());
+    }
     // Names that were only assigned were made known as they were.
-    let known = |name: &str, all| {
-        if all {
-            known_name(name)
-        } else {
-            name.to_owned()
-        }
-    };
-    let stored = map_at(state, known).and_then(|(map, all)| {
-        edit_headers(response()?, map, all);
+    for_each_entry(state, 1, |name, value| {
+        let value = text_at(state, value)?;
+        budget::spend(name.len() + value.len()).map_err(|_| Unusual)?;
+        response()?.set_header(name, value);
         Ok(())
-    });
-    done(state, stored)
+    })
 }
 
 unsafe extern "C-unwind" fn make_session(state: *mut lua_State) -> c_int {
@@ -331,20 +334,24 @@ fn code_at(state: *mut lua_State, index: c_int) -> Result<i32, Unusual> {
     }
 }
 
-/// The entries of a table of texts, and the second argument: whether they are all of the map.
+/// The second argument of what takes entries of a map: whether they are all that it has.
+fn all_at(state: *mut lua_State) -> bool {
+    // SAFETY: only looks at the value.
+    unsafe { ffi::lua_toboolean(state, 2) != 0 }
+}
+
+/// The entries of the table of texts that is the first argument.
 fn map_at(
     state: *mut lua_State,
-    key_of: impl Fn(&str, bool) -> String,
-) -> Result<(Vec<(String, String)>, bool), Unusual> {
+    key_of: impl Fn(&str) -> String,
+) -> Result<Vec<(String, String)>, Unusual> {
     let mut map = Vec::new();
-    // SAFETY: only looks at the value.
-    let all = unsafe { ffi::lua_toboolean(state, 2) != 0 };
     for_each_entry(state, 1, |key, value| {
         budget::spend(key.len()).map_err(|_| Unusual)?;
-        map.push((key_of(key, all), copy(text_at(state, value)?)?));
+        map.push((key_of(key), copy(text_at(state, value)?)?));
         Ok(())
     })?;
-    Ok((map, all))
+    Ok(map)
 }
 
 /// Hands the entries of a table, whose keys must be texts, to `work`: key, and where the value
