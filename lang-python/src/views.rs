@@ -289,8 +289,8 @@ impl<'py> Views<'py> {
         if changed {
             given.metadata.clone_from(&session.metadata);
         }
-        // An empty session that nobody filled is none.
-        if self.had_session || *session != *EMPTY {
+        // An empty session that nobody filled is none. Most are told from it by their metadata.
+        if self.had_session || !session.metadata.is_empty() || *session != *EMPTY {
             *given.session = Some(session);
         }
         Ok(())

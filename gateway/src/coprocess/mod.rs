@@ -240,10 +240,12 @@ impl HookStep {
             .await
             .inspect_err(|error| self.tell(error, exchange))?;
         let object = convert::response_object(self, call, exchange, head, held.shown());
-        let object = call
-            .dispatch(object)
-            .await
-            .map_err(|error| self.failed(&error, exchange))?;
+        let outcome = match call.begin(object) {
+            Begun::Done(outcome) => outcome,
+            // Boxed, because most hooks are done.
+            Begun::Waiting(dispatch) => Box::pin(call.finish(dispatch)).await,
+        };
+        let object = outcome.map_err(|error| self.failed(&error, exchange))?;
         response::apply(object, exchange, held)
             .map_err(|reason| self.failed(&DispatchError::Raised { message: reason }, exchange))
     }

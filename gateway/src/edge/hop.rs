@@ -2,9 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// Those that the HTTP library does not know.
+const OTHERS: [&str; 3] = ["keep-alive", "proxy-connection", "http2-settings"];
 
 /// Removes the fields that `Connection` names, and leaves `Connection` itself.
 ///
@@ -85,9 +84,9 @@ pub fn has_some(headers: &HeaderMap) -> bool {
 
 fn strip(headers: &mut HeaderMap) {
     headers.remove(header::CONNECTION);
-    headers.remove(&KEEP_ALIVE);
-    headers.remove(&PROXY_CONNECTION);
-    headers.remove(&HTTP2_SETTINGS);
+    for name in OTHERS {
+        headers.remove(name);
+    }
     headers.remove(header::UPGRADE);
     headers.remove(header::TRANSFER_ENCODING);
     headers.remove(header::PROXY_AUTHORIZATION);
@@ -104,9 +103,7 @@ fn is_for_one_hop(name: &HeaderName) -> bool {
             | header::TE
             | header::PROXY_AUTHORIZATION
             | header::PROXY_AUTHENTICATE
-    ) || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
-        || *name == HTTP2_SETTINGS
+    ) || OTHERS.contains(&name.as_str())
 }
 
 fn accepts_trailers(value: &HeaderValue) -> bool {

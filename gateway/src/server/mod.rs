@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, LocalOptions};
 use tokio::sync::watch;
 
 use crate::api::ApiTable;
@@ -126,10 +126,9 @@ impl Running {
 fn run(listener: TcpListener, seed: request::Seed, stopped: watch::Receiver<bool>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .expect("a runtime on one thread needs an epoll descriptor, no more");
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async move {
+    runtime.block_on(async move {
         let worker = std::rc::Rc::new(Worker::new(seed));
         listener::serve(listener, worker, stopped).await;
     });
