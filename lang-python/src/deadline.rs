@@ -224,7 +224,9 @@ impl Worker {
     fn clear(&self, py: Python<'_>, support: &Support) {
         let taken_back = support.taken_back.bind(py).as_any();
         interpreter::set_async_exception(py, self.ident, Some(taken_back));
-        if !support.let_arrive(py) {
+        if let Some(error) = support.let_arrive(py)
+            && !error.is_instance(py, taken_back)
+        {
             interpreter::set_async_exception(py, self.ident, None);
         }
     }

@@ -104,9 +104,10 @@ impl Support {
             .unwrap_or_else(|_| path.to_owned())
     }
 
-    /// Runs code of ours on this thread until what was injected into it arrives. Whether it did.
-    pub(crate) fn let_arrive(&self, py: Python<'_>) -> bool {
-        self.let_arrive.call0(py).is_err()
+    /// Runs code of ours on this thread for long enough that what was injected into it arrives,
+    /// and gives that back; nothing where a trace function of the plugin's has swallowed it.
+    pub(crate) fn let_arrive(&self, py: Python<'_>) -> Option<PyErr> {
+        self.let_arrive.call0(py).err()
     }
 
     /// Takes back what makes a cut hard to swallow and what it may have left locked, on the

@@ -30,7 +30,7 @@ type Quick =
 ///
 /// It is an object and no function of C, because those cannot have `__wrapped__`, which is what
 /// `inspect` goes by.
-#[pyclass(frozen, dict, name = "json_function", module = "_tyk_native")]
+#[pyclass(frozen, dict, weakref, name = "json_function", module = "_tyk_native")]
 struct Replacement {
     quick: Quick,
     original: Py<PyAny>,

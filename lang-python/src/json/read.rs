@@ -7,6 +7,9 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList, PyString, PyTuple};
 use super::{MAX_DEPTH, scan};
 use crate::interpreter;
 
+/// Longest number that is read here, in bytes.
+const MAX_NUMBER: usize = 1000;
+
 /// Reads the one argument; nothing where that is for the original.
 pub(super) fn loads<'py>(
     args: &Bound<'py, PyTuple>,
@@ -215,6 +218,10 @@ impl<'a, 'py> Reader<'a, 'py> {
     fn number(&mut self) -> Option<Bound<'py, PyAny>> {
         let rest = self.rest();
         let (length, is_whole) = number(rest)?;
+        // A parser reads exponents up to a limit, so only ones that cannot come near it.
+        if length > MAX_NUMBER {
+            return None;
+        }
         let text = self.text.get(self.at..self.at + length)?;
         self.at += length;
         if is_whole {

@@ -97,8 +97,8 @@ fn exact<'a, 'py, T: PyTypeInfo>(value: &'a Bound<'py, PyAny>) -> Option<&'a Bou
 }
 
 /// Walks over a value. No Python code runs meanwhile, and no other thread: nothing here makes
-/// an object, calls a method or gives up the interpreter. So no list or dictionary changes
-/// while it is walked over.
+/// an object, calls a method or gives up the interpreter, but for the error of a number that does
+/// not fit, which ends the walk. So no list or dictionary changes while it is walked over.
 struct Writer<'a> {
     out: Vec<u8>,
     between_items: &'a [u8],
