@@ -60,7 +60,7 @@ pub struct Object {
     pub request: Box<Request>,
     /// The caller's session, where an authentication step has found one: for hooks that run
     /// after it and for response hooks; set by an `auth_check` hook that accepts the caller.
-    /// Plugins see an empty one in its place.
+    /// Plugins see an empty one in its place; those on servers, in response hooks only.
     pub session: Option<Box<Session>>,
     /// A copy of the session's metadata, kept for compatibility. What is in here after the
     /// hook is merged over `session.metadata`.

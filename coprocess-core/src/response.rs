@@ -45,27 +45,29 @@ impl Response {
             && self.header_edits.is_empty()
             && let Some(name) = from_canonical(key)
             && let Ok(field) = HeaderValue::from_str(value)
+            && self.set_sent(name, field, value).is_some()
         {
-            self.set_sent(name, field, value);
-        } else {
-            // What cannot be a header is for the gateway to refuse.
-            self.edit_header(key.to_owned(), Some(value.to_owned()));
+            return;
         }
+        // What cannot be a header, or is one too many, is for the gateway to refuse.
+        self.edit_header(key.to_owned(), Some(value.to_owned()));
     }
 
-    fn set_sent(&mut self, name: HeaderName, field: HeaderValue, shown: &str) {
+    /// Nothing where there are as many headers as there can be.
+    fn set_sent(&mut self, name: HeaderName, field: HeaderValue, shown: &str) -> Option<()> {
         if matches!(
             name,
             header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING
         ) {
-            return;
+            return Some(());
         }
-        match self.headers.entry(name) {
+        match self.headers.try_entry(name).ok()? {
             // What was not text is shown as one that is not it; as long as that stays, it does.
             Entry::Occupied(first) if String::from_utf8_lossy(first.get().as_bytes()) == shown => {}
             Entry::Occupied(mut first) => *first.get_mut() = field,
-            Entry::Vacant(place) => drop(place.insert(field)),
+            Entry::Vacant(place) => drop(place.try_insert(field).ok()?),
         }
+        Some(())
     }
 
     /// Sets one entry of the form that has first values, or takes it out. Costs little: the

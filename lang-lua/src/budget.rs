@@ -46,6 +46,12 @@ pub(crate) fn charge(bytes: usize) -> mlua::Result<()> {
     spend(bytes).map_err(|problem| Error::RuntimeError(problem.to_owned()))
 }
 
+/// Gives back what `work` has spent if it fails: somebody else does it again.
+pub(crate) fn attempt<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let left = LEFT.get();
+    work().inspect_err(|_| LEFT.set(left))
+}
+
 /// Gives back what `work` has spent, which it must not keep.
 pub(crate) fn lend<T>(work: impl FnOnce() -> T) -> T {
     let left = LEFT.get();

@@ -81,6 +81,9 @@ pub(crate) fn dispatch(shared: &Shared, object: &mut Object) -> Result<(), Dispa
     let outcome = current::bind(object, || {
         vm.call_hook(hook_type, index, is_same_spec, limit)
     });
+    if !is_same_spec || outcome.is_err() {
+        vm.note_spec(outcome.is_ok().then(|| Arc::clone(&object.spec)));
+    }
     outcome.map_err(|failure| match object.hook.get::<LuaHook>() {
         Some(hook) => dispatch_error(shared, &hook.code, failure, limit),
         None => raised("the hook was exchanged while it ran"),

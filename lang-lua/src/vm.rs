@@ -150,15 +150,16 @@ impl Vm {
         self.guarded(limit, || self.lua().gc_collect())
     }
 
-    /// Whether the last call was for the same API, and notes this one's. The spec is held, so
-    /// that its place is not another's meanwhile.
+    /// Whether the last call was for the same API.
     pub(crate) fn is_spec_of_last_call(&self, spec: &Arc<Spec>) -> bool {
-        let mut last = self.last_spec.borrow_mut();
-        if last.as_ref().is_some_and(|last| Arc::ptr_eq(last, spec)) {
-            return true;
-        }
-        *last = Some(Arc::clone(spec));
-        false
+        let last = self.last_spec.borrow();
+        last.as_ref().is_some_and(|last| Arc::ptr_eq(last, spec))
+    }
+
+    /// Notes the API of a call that has ended well; none after one that has not, because it may
+    /// not have come to its views. The spec is held, so that its place is not another's.
+    pub(crate) fn note_spec(&self, spec: Option<Arc<Spec>>) {
+        *self.last_spec.borrow_mut() = spec;
     }
 
     /// Calls a hook on the object that is bound, see [`bind`](crate::raw::current::bind).

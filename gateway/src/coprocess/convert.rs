@@ -170,10 +170,15 @@ fn apply_headers(request: &Request, headers: &mut HeaderMap) -> Result<(), Unusa
     for (name, value) in &request.set_headers {
         let (name, value) = header_field(name, value)?;
         if !is_gateways_own(&name) {
-            headers.insert(name, value);
+            headers.try_insert(name, value).map_err(too_many)?;
         }
     }
     Ok(())
+}
+
+/// What is wrong when a hook has set some 24,000 header fields.
+pub(super) fn too_many<E>(_: E) -> Unusable {
+    "hook left more header fields than a message can have".to_owned()
 }
 
 /// Framing and routing: what a hook sets here has no effect, because the message on the

@@ -3,7 +3,7 @@
 use coprocess_core::ReturnOverrides;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::convert::{Unusable, header_field, is_gateways_own};
+use super::convert::{Unusable, header_field, is_gateways_own, too_many};
 use crate::error::{ErrorFormat, ErrorStyle};
 use crate::exchange::Exchange;
 use crate::upstream::body::ResponseBody;
@@ -57,7 +57,8 @@ pub(super) fn answer(
         // The content type of an error body is the body's.
         let is_bodys = is_error && name == header::CONTENT_TYPE;
         if !is_gateways_own(&name) && !is_bodys {
-            response.headers_mut().insert(name, value);
+            let headers = response.headers_mut();
+            headers.try_insert(name, value).map_err(too_many)?;
         }
     }
     Ok(response)

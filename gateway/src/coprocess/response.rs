@@ -1,5 +1,7 @@
 //! Response hooks: holds the upstream's response, and takes back what the hook left of it.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use coprocess_core::{Header, HeaderEdit, Object, ResponseHeaders};
 use http::header::Entry;
@@ -7,7 +9,7 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::HookCall;
-use super::convert::{Unusable, header_field, is_gateways_own};
+use super::convert::{Unusable, header_field, is_gateways_own, too_many};
 use crate::definition::BodyMode;
 use crate::edge::hop;
 use crate::error::ProxyError;
@@ -128,12 +130,12 @@ fn edit(mut headers: HeaderMap, edits: Vec<HeaderEdit>) -> Result<HeaderMap, Unu
         if is_gateways_own(&name) {
             continue;
         }
-        match headers.entry(name) {
+        match headers.try_entry(name).map_err(too_many)? {
             // What was not text is shown as one that is not it; as long as that stays, it does.
             Entry::Occupied(first) if String::from_utf8_lossy(first.get().as_bytes()) == *value => {
             }
             Entry::Occupied(mut first) => *first.get_mut() = field,
-            Entry::Vacant(place) => drop(place.insert(field)),
+            Entry::Vacant(place) => drop(place.try_insert(field).map_err(too_many)?),
         }
     }
     Ok(headers)
@@ -156,11 +158,14 @@ fn reconcile(
         multivalue_headers.retain(|header| {
             headers.contains_key(&header.key) || !shown.headers.contains_key(&header.key)
         });
+        // The first of each name; a hook may have put in many.
+        let places = multivalue_headers.iter().enumerate().rev();
+        let places: HashMap<String, usize> = places
+            .map(|(place, header)| (header.key.clone(), place))
+            .collect();
         for (key, value) in headers {
-            match multivalue_headers
-                .iter_mut()
-                .find(|header| header.key == key)
-            {
+            let known = places.get(&key);
+            match known.and_then(|place| multivalue_headers.get_mut(*place)) {
                 Some(Header { values, .. }) if values.is_empty() => values.push(value),
                 // An unchanged value says nothing about what the other form holds.
                 Some(_) if shown.headers.get(&key) == Some(&value) => {}
@@ -172,7 +177,7 @@ fn reconcile(
             }
         }
     }
-    let mut result = HeaderMap::with_capacity(multivalue_headers.len());
+    let mut result = HeaderMap::try_with_capacity(multivalue_headers.len()).map_err(too_many)?;
     for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
         if let Some(value) = sent.get(&name) {
             result.insert(name, value.clone());
@@ -185,7 +190,7 @@ fn reconcile(
                 None => header_field(&key, value)?,
             };
             if !is_gateways_own(&name) {
-                result.append(name, value);
+                result.try_append(name, value).map_err(too_many)?;
             }
         }
     }
@@ -309,6 +314,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn more_headers_than_a_message_can_have_are_an_error() {
+        let names = || (0..40_000).map(|number| format!("X-N{number}"));
+        let edits = names().map(|key| HeaderEdit {
+            key,
+            value: Some("v".to_owned()),
+        });
+        let error = edit(HeaderMap::new(), edits.collect()).unwrap_err();
+        assert!(error.contains("more header fields"), "{error}");
+        let whole = ResponseHeaders {
+            headers: names().map(|key| (key, "v".to_owned())).collect(),
+            multivalue_headers: Vec::new(),
+        };
+        let error = reconcile(&HeaderMap::new(), &ResponseHeaders::default(), whole).unwrap_err();
+        assert!(error.contains("more header fields"), "{error}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! and the one that LuaJIT calls, which has none.
 
 use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use coprocess_core::{Object, Response, ReturnOverrides};
 use http::HeaderMap;
@@ -68,17 +69,21 @@ fn hand_on(state: *mut lua_State) -> c_int {
     }
 }
 
-/// Ends a function that gives nothing back.
-fn done(state: *mut lua_State, outcome: Result<(), Unusual>) -> c_int {
-    match outcome {
-        Ok(()) => 0,
-        Err(Unusual) => hand_on(state),
+/// Does what gives nothing back, and raises nothing. LuaJIT knows nothing of panics, so there is
+/// none beyond here: the safe function panics again, which mlua makes an error.
+fn done(state: *mut lua_State, work: impl FnOnce() -> Result<(), Unusual>) -> c_int {
+    let work = || budget::attempt(work);
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(())) => 0,
+        Ok(Err(Unusual)) | Err(_) => hand_on(state),
     }
 }
 
 fn object<'a>() -> Result<&'a mut Object, Unusual> {
     // SAFETY: used within one call of a function, which ends before the object's binding,
-    // and without a second reference: nothing here calls Lua code while it has this one.
+    // and without a second reference: nothing here calls Lua code while it has this one. (The
+    // collector may run while a value is pushed, and calls no code of plugins but finalizers
+    // that `ffi` lets them have, which is as unsafe as the rest of it.)
     unsafe { current::get().as_mut() }.ok_or(Unusual)
 }
 
@@ -209,7 +214,7 @@ fn push_found(state: *mut lua_State, found: Result<Option<&str>, Unusual>) -> c_
 // === writing ===
 
 unsafe extern "C-unwind" fn set_header(state: *mut lua_State) -> c_int {
-    done(state, store_header(state))
+    done(state, || store_header(state))
 }
 
 fn store_header(state: *mut lua_State) -> Result<(), Unusual> {
@@ -222,32 +227,31 @@ fn store_header(state: *mut lua_State) -> Result<(), Unusual> {
 }
 
 unsafe extern "C-unwind" fn put_raw_body(state: *mut lua_State) -> c_int {
-    let stored = bytes_at(state, 1).and_then(|new| {
-        let body = &mut object()?.request.raw_body;
-        replace_body(body, new).map_err(|_| Unusual)
-    });
-    done(state, stored)
+    done(state, || {
+        let new = bytes_at(state, 1)?;
+        replace_body(&mut object()?.request.raw_body, new).map_err(|_| Unusual)
+    })
 }
 
 unsafe extern "C-unwind" fn put_set_headers(state: *mut lua_State) -> c_int {
-    let stored = map_at(state, str::to_owned).and_then(|map| {
+    done(state, || {
+        let map = map_at(state, str::to_owned)?;
         put_map(&mut object()?.request.set_headers, map, all_at(state));
         Ok(())
-    });
-    done(state, stored)
+    })
 }
 
 unsafe extern "C-unwind" fn put_metadata(state: *mut lua_State) -> c_int {
-    let stored = map_at(state, str::to_owned).and_then(|map| {
+    done(state, || {
+        let map = map_at(state, str::to_owned)?;
         let session = object()?.session.get_or_insert_default();
         put_map(&mut session.metadata, map, all_at(state));
         Ok(())
-    });
-    done(state, stored)
+    })
 }
 
 unsafe extern "C-unwind" fn put_response_headers(state: *mut lua_State) -> c_int {
-    done(state, store_response_headers(state))
+    done(state, || store_response_headers(state))
 }
 
 fn store_response_headers(state: *mut lua_State) -> Result<(), Unusual> {
@@ -266,18 +270,17 @@ fn store_response_headers(state: *mut lua_State) -> Result<(), Unusual> {
 }
 
 unsafe extern "C-unwind" fn make_session(state: *mut lua_State) -> c_int {
-    let made = object().map(|object| {
-        object.session.get_or_insert_default();
-    });
-    done(state, made)
+    done(state, || {
+        object()?.session.get_or_insert_default();
+        Ok(())
+    })
 }
 
 unsafe extern "C-unwind" fn put_return_overrides(state: *mut lua_State) -> c_int {
-    let stored = overrides_at(state).and_then(|overrides| {
-        object()?.request.return_overrides = overrides;
+    done(state, || {
+        object()?.request.return_overrides = overrides_at(state)?;
         Ok(())
-    });
-    done(state, stored)
+    })
 }
 
 fn overrides_at(state: *mut lua_State) -> Result<ReturnOverrides, Unusual> {

@@ -49,6 +49,16 @@ fn what_a_plugin_notes_in_tyk_is_of_one_call() {
 }
 
 #[test]
+fn more_headers_than_a_message_can_have_are_for_the_gateway_to_refuse() {
+    let object =
+        response_hook("for i = 1, 25000 do response.headers['X-A' .. i] = 'v' end return response");
+    let response = object.response.unwrap();
+    let (set, noted) = (response.headers.len(), response.header_edits.len());
+    assert!(set > 20_000 && noted > 0, "{set} are set, {noted} noted");
+    assert_eq!(set + noted, 25_002);
+}
+
+#[test]
 fn views_end_with_their_call() {
     let fixture = Fixture::new(KEEP);
     fixture.run("keep").unwrap();
