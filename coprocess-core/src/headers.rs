@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use http::HeaderName;
+use http::header::Entry;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Writes a header name the way plugins know it: the first letter and each letter after a
 /// `-` in upper case, the rest in lower case.
@@ -36,6 +37,33 @@ pub(crate) fn from_canonical(name: &str) -> Option<HeaderName> {
         return None;
     }
     HeaderName::from_bytes(name.as_bytes()).ok()
+}
+
+/// Framing and routing: what a hook sets here has no effect, because the message on the
+/// wire must be what these say.
+pub fn is_gateways_own(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING
+    )
+}
+
+/// Sets the first value of a header, as a hook does that is shown first values. Whether there
+/// was room: a message has no more than some 24,000 names.
+#[must_use]
+pub fn set_first_value(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> bool {
+    match headers.try_entry(name) {
+        Err(_) => return false,
+        // What was not text is shown as one that is not it; as long as that stays, it does.
+        Ok(Entry::Occupied(first)) if shows_as(first.get(), &value) => {}
+        Ok(Entry::Occupied(mut first)) => *first.get_mut() = value,
+        Ok(Entry::Vacant(place)) => return place.try_insert(value).is_ok(),
+    }
+    true
+}
+
+fn shows_as(sent: &HeaderValue, value: &HeaderValue) -> bool {
+    String::from_utf8_lossy(sent.as_bytes()).as_bytes() == value.as_bytes()
 }
 
 fn capitalise(name: &str) -> String {

@@ -1,10 +1,9 @@
 //! The response that a response hook sees and may change.
 
 use bytes::Bytes;
-use http::header::Entry;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue};
 
-use crate::headers::from_canonical;
+use crate::headers::{from_canonical, is_gateways_own, set_first_value};
 use crate::object::text;
 use crate::{StringMap, all_values, first_values, is_canonical};
 
@@ -45,29 +44,12 @@ impl Response {
             && self.header_edits.is_empty()
             && let Some(name) = from_canonical(key)
             && let Ok(field) = HeaderValue::from_str(value)
-            && self.set_sent(name, field, value).is_some()
+            && (is_gateways_own(&name) || set_first_value(&mut self.headers, name, field))
         {
             return;
         }
         // What cannot be a header, or is one too many, is for the gateway to refuse.
         self.edit_header(key.to_owned(), Some(value.to_owned()));
-    }
-
-    /// Nothing where there are as many headers as there can be.
-    fn set_sent(&mut self, name: HeaderName, field: HeaderValue, shown: &str) -> Option<()> {
-        if matches!(
-            name,
-            header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING
-        ) {
-            return Some(());
-        }
-        match self.headers.try_entry(name).ok()? {
-            // What was not text is shown as one that is not it; as long as that stays, it does.
-            Entry::Occupied(first) if String::from_utf8_lossy(first.get().as_bytes()) == shown => {}
-            Entry::Occupied(mut first) => *first.get_mut() = field,
-            Entry::Vacant(place) => drop(place.try_insert(field).ok()?),
-        }
-        Some(())
     }
 
     /// Sets one entry of the form that has first values, or takes it out. Costs little: the

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coprocess_core::{HookType, Object, Request, Response, Session, StringMap};
+use coprocess_core::{HookType, Object, Request, Response, Session, StringMap, is_gateways_own};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
@@ -179,15 +179,6 @@ fn apply_headers(request: &Request, headers: &mut HeaderMap) -> Result<(), Unusa
 /// What is wrong when a hook has set some 24,000 header fields.
 pub(super) fn too_many<E>(_: E) -> Unusable {
     "hook left more header fields than a message can have".to_owned()
-}
-
-/// Framing and routing: what a hook sets here has no effect, because the message on the
-/// wire must be what these say.
-pub(super) fn is_gateways_own(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING
-    )
 }
 
 /// A header field out of plugin text, or what is wrong with it.

@@ -1,9 +1,9 @@
 //! The answer that a hook gives in place of the upstream (`return_overrides`).
 
-use coprocess_core::ReturnOverrides;
+use coprocess_core::{ReturnOverrides, is_gateways_own};
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::convert::{Unusable, header_field, is_gateways_own, too_many};
+use super::convert::{Unusable, header_field, too_many};
 use crate::error::{ErrorFormat, ErrorStyle};
 use crate::exchange::Exchange;
 use crate::upstream::body::ResponseBody;

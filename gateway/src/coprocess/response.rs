@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use coprocess_core::{Header, HeaderEdit, Object, ResponseHeaders};
-use http::header::Entry;
+use coprocess_core::{
+    Header, HeaderEdit, Object, ResponseHeaders, is_gateways_own, set_first_value,
+};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::HookCall;
-use super::convert::{Unusable, header_field, is_gateways_own, too_many};
+use super::convert::{Unusable, header_field, too_many};
 use crate::definition::BodyMode;
 use crate::edge::hop;
 use crate::error::ProxyError;
@@ -127,15 +128,8 @@ fn edit(mut headers: HeaderMap, edits: Vec<HeaderEdit>) -> Result<HeaderMap, Unu
             continue;
         };
         let (name, field) = header_field(&key, &value)?;
-        if is_gateways_own(&name) {
-            continue;
-        }
-        match headers.try_entry(name).map_err(too_many)? {
-            // What was not text is shown as one that is not it; as long as that stays, it does.
-            Entry::Occupied(first) if String::from_utf8_lossy(first.get().as_bytes()) == *value => {
-            }
-            Entry::Occupied(mut first) => *first.get_mut() = field,
-            Entry::Vacant(place) => drop(place.try_insert(field).map_err(too_many)?),
+        if !is_gateways_own(&name) && !set_first_value(&mut headers, name, field) {
+            return Err(too_many(()));
         }
     }
     Ok(headers)

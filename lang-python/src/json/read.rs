@@ -1,5 +1,6 @@
 //! `json.loads` of what is plainly valid JSON.
 
+use coprocess_core::json::escape;
 use pyo3::prelude::*;
 use pyo3::types::string::PyStringData;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList, PyString, PyTuple};
@@ -241,8 +242,11 @@ impl<'a, 'py> Reader<'a, 'py> {
         }
         let mut made = String::with_capacity(plain.len() + 16);
         made.push_str(plain);
-        while self.eat(b'\\') {
-            made.push(self.escaped()?);
+        while self.peek() == Some(b'\\') {
+            // Half of a pair of surrogates is something to the original, and nothing here.
+            let (letter, length) = escape(self.rest())?;
+            self.at += length;
+            made.push(letter);
             made.push_str(self.plain()?);
         }
         // Else it is a control character, or the document has ended.
@@ -253,45 +257,6 @@ impl<'a, 'py> Reader<'a, 'py> {
         let begin = self.at;
         self.at += scan::text(self.rest());
         self.text.get(begin..self.at)
-    }
-
-    /// The character that an escape stands for, from behind its backslash on.
-    fn escaped(&mut self) -> Option<char> {
-        let kind = self.peek()?;
-        self.at += 1;
-        Some(match kind {
-            b'"' | b'\\' | b'/' => char::from(kind),
-            b'b' => '\x08',
-            b'f' => '\x0c',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => {
-                let unit = self.unit()?;
-                if !(0xd800..0xe000).contains(&unit) {
-                    return char::from_u32(unit);
-                }
-                // Half of a pair alone is something to the original, and no `char` to us.
-                if unit >= 0xdc00 || !(self.eat(b'\\') && self.eat(b'u')) {
-                    return None;
-                }
-                let low = self
-                    .unit()?
-                    .checked_sub(0xdc00)
-                    .filter(|low| *low < 0x400)?;
-                return char::from_u32(0x10000 + ((unit - 0xd800) << 10) + low);
-            }
-            _ => return None,
-        })
-    }
-
-    /// Four hexadecimal digits.
-    fn unit(&mut self) -> Option<u32> {
-        let digits = self.rest().first_chunk::<4>()?;
-        self.at += 4;
-        digits.iter().try_fold(0, |unit, digit| {
-            Some(unit << 4 | char::from(*digit).to_digit(16)?)
-        })
     }
 }
 

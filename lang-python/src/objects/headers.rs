@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use coprocess_core::{StringMap, canonical_name, first_values};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use coprocess_core::{
+    HeaderEdit, StringMap, canonical_name, first_values, is_gateways_own, set_first_value,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Headers as they were sent, and the changes since.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,34 +101,26 @@ impl Edits {
         !edits.any(|(_, edit)| matches!(edit, Edit::Unfit(_)))
     }
 
-    /// Makes the changes that can be made. A value takes the place of the first of its name.
-    /// What frames the message is not the hook's to change.
-    pub(crate) fn apply(self, headers: &mut HeaderMap) {
+    /// Makes the changes that can be made, and gives back the others, of which there are none
+    /// below the most headers of a message. What frames it is not the hook's to change.
+    pub(crate) fn apply(self, headers: &mut HeaderMap) -> Vec<HeaderEdit> {
+        let mut left = Vec::new();
         for (name, edit) in self.0 {
-            let is_gateways = matches!(
-                name,
-                header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING
-            );
             match edit {
-                _ if is_gateways => {}
+                _ if is_gateways_own(&name) => {}
                 Edit::Unfit(_) => {}
                 Edit::Removed => drop(headers.remove(name)),
-                Edit::Set(value) => match headers.get_mut(&name) {
-                    Some(sent) if is_shown_as(sent, &value) => {}
-                    Some(sent) => *sent = value,
-                    None => drop(headers.insert(name, value)),
-                },
+                Edit::Set(value) => {
+                    if !set_first_value(headers, name.clone(), value.clone()) {
+                        left.push(HeaderEdit {
+                            key: canonical_name(&name).into_owned(),
+                            value: Some(shown(&value).into_owned()),
+                        });
+                    }
+                }
             }
         }
-    }
-}
-
-/// Whether a hook that set the second has left the first as it saw it, whose bytes may be
-/// no text.
-fn is_shown_as(sent: &HeaderValue, value: &HeaderValue) -> bool {
-    match std::str::from_utf8(sent.as_bytes()) {
-        Ok(text) => text.as_bytes() == value.as_bytes(),
-        Err(_) => shown(sent).as_bytes() == value.as_bytes(),
+        left
     }
 }
 
@@ -167,7 +161,7 @@ mod tests {
             assert!(edited.edit(name, *value));
         }
         let mut headers = sent();
-        edited.into_edits().apply(&mut headers);
+        assert_eq!(edited.into_edits().apply(&mut headers), []);
         let mut found: Vec<_> = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))

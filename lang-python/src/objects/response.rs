@@ -82,7 +82,7 @@ impl ResponseRecord {
         self.headers = match headers {
             Some(Form::Edits(edits)) if multivalue_headers.is_none() && edits.are_fit() => {
                 let mut response = self.restored();
-                edits.apply(&mut response.headers);
+                response.header_edits = edits.apply(&mut response.headers);
                 return response;
             }
             other => other,

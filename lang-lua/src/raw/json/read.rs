@@ -9,6 +9,7 @@
 
 use std::ffi::c_int;
 
+use coprocess_core::json;
 use mlua::{Function, Lua, ffi, lua_State};
 
 use super::super::interrupt::is_asked_to_end;
@@ -321,7 +322,7 @@ impl Reader<'_> {
             match self.text.get(end) {
                 Some(b'"') => break,
                 Some(b'\\') => {
-                    let (letter, length) = scan::escape(&self.text[end..]).ok_or(Unusual)?;
+                    let (letter, length) = json::escape(&self.text[end..]).ok_or(Unusual)?;
                     filled += letter.encode_utf8(&mut self.room[filled..]).len();
                     from = end + length;
                     end = from + scan::plain(&self.text[from..], false);
